@@ -1,0 +1,188 @@
+"""Contracts of the trainable parts: what each receives, returns, and promises.
+
+Letters of all shapes: B batch, T input frames, S latent frames, D latent size, Q codebooks, K codes each,
+U target length; ``()`` is a scalar.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Sequences of different lengths in one tensor.
+
+    Args:
+        values: (B, T, ...); what stands beyond a sequence's length means nothing and must change nothing.
+        lengths: (B,) int64, each in [0, T].
+    """
+
+    values: Tensor
+    lengths: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, T) bool, true on valid frames."""
+        return torch.arange(self.values.shape[1], device=self.lengths.device) < self.lengths[:, None]
+
+    def to(self, device: torch.device) -> Padded:
+        """Return the same sequences on ``device``."""
+        return Padded(self.values.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the data source gives to the parts.
+
+    Args:
+        keys: B ids.
+        inputs: (B, T, *features.shape) float32.
+        targets: By name. Kind "frames": (B, T) int64 with -1 where unlabelled. Kind "sequence": (B, U) int64.
+        conditions: By name, (B,) int64 with -1 for a value that training did not know.
+    """
+
+    keys: list[str]
+    inputs: Padded
+    targets: dict[str, Padded] = field(default_factory=dict)
+    conditions: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def num_frames(self) -> int:
+        """Valid input frames, the unit in which decoders and heads average their losses."""
+        return int(self.inputs.lengths.sum())
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the same batch on ``device``."""
+        return Batch(
+            self.keys,
+            self.inputs.to(device),
+            {name: target.to(device) for name, target in self.targets.items()},
+            {name: condition.to(device) for name, condition in self.conditions.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What a bottleneck returns.
+
+    Args:
+        values: (B, S, D), what the decoder and heads see; gradients pass to the encoder as the rule says.
+        codes: (B, S, Q) int64 in [0, K), -1 on padding; Q = 0 where nothing is quantised.
+        loss: (), mean over the valid latents of this batch (0 where there are none).
+        stats: Numbers for the log, each ().
+    """
+
+    values: Tensor
+    codes: Tensor
+    loss: Tensor
+    stats: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Part(nn.Module):
+    """Base of everything trainable. The engine calls the two step methods on every Part inside the model.
+
+    All state that training needs to go on lives in ``state_dict`` and consists of tensors.
+    """
+
+    def before_step(self, progress: float) -> None:
+        """Start an optimiser step: forget statistics that a skipped step left. ``progress`` is in [0, 1]."""
+
+    def after_step(self, progress: float) -> None:
+        """Finish an optimiser step: the one place where a codebook or running mean moves outside the gradient.
+
+        Called on every rank in the same order, after the gradient update, once per optimiser step whatever
+        the number of ranks and micro-batches; statistics must be summed over ranks with
+        ``unitdisc.distributed.all_sum_`` before they are used.
+        """
+
+    def param_groups(self) -> Iterator[dict[str, Any]]:
+        """Yield ``{"params": [...], "lr_scale": x}`` for parameters that learn at their own rate.
+
+        Parameters that no group names learn at the recipe's rate. A parameter may stand in one group only.
+        """
+        yield from ()
+
+
+class Encoder(Part, ABC):
+    """Turns input frames into latents.
+
+    The engine supplies ``features`` (`FeatureSpec`). Latent ``s`` stands for the input frames
+    ``[s * stride, (s + 1) * stride)``, so S = ceil(T / stride).
+
+    Attributes:
+        dim: Size of a latent.
+        stride: Input frames per latent.
+    """
+
+    dim: int
+    stride: int
+
+    @abstractmethod
+    def forward(self, inputs: Padded) -> Padded:
+        """Return latents (B, S, dim) with lengths ceil(lengths / stride)."""
+
+
+class Bottleneck(Part, ABC):
+    """Turns latents into codes and back; how its codebook learns is the rule. The engine supplies ``dim``.
+
+    Attributes:
+        dim: Size D of a latent.
+        num_codes: K, 0 where nothing is quantised.
+        num_codebooks: Q, 0 where nothing is quantised.
+    """
+
+    dim: int
+    num_codes: int
+    num_codebooks: int
+
+    @abstractmethod
+    def forward(self, latents: Padded) -> Quantized:
+        """Quantise latents (B, S, D), float32 and finite. Training statistics use valid latents only."""
+
+    @abstractmethod
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Return (..., D), the vectors that ``codes`` (..., Q) stand for; -1 gives zeros."""
+
+    def workspace(self, num_latents: int) -> int:
+        """Return the bytes that ``forward`` needs at once beyond its inputs, outputs and saved tensors."""
+        del num_latents
+        return 0
+
+
+class Decoder(Part, ABC):
+    """Explains the inputs from the quantised latents.
+
+    The engine supplies what the constructor names of: ``dim``, ``features`` (`FeatureSpec`), ``stride`` and
+    ``conditions`` ({name: number of values}).
+    """
+
+    @abstractmethod
+    def forward(self, latents: Padded, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss () per valid input frame of ``batch`` and numbers for the log, each ()."""
+
+
+class Head(Part, ABC):
+    """Predicts a target from the quantised latents; a probe is a head that sends no gradient back.
+
+    The engine supplies what the constructor names of: ``dim``, ``stride`` and ``targets`` ({name: `TargetSpec`}).
+    """
+
+    @abstractmethod
+    def forward(self, latents: Padded, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss () per valid input frame of ``batch`` and numbers for the log, each ()."""
+
+    @abstractmethod
+    def predict(self, latents: Padded, lengths: Tensor) -> list[Tensor]:
+        """Return B predictions, each (T_b,) for a "frames" target and (U_b,) for a "sequence" target.
+
+        ``lengths`` (B,) are the numbers of input frames T_b.
+        """

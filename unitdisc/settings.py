@@ -1,0 +1,109 @@
+"""The engine's own recipe sections; checked the same way as a plugin's constructor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latents:
+    """What stands between encoder and bottleneck, whatever the rule.
+
+    Args:
+        norm: "batch": batch normalisation of the encoder's output over valid frames (paper A, section III-A).
+        dim: Size of the latents after a linear projection; null keeps the encoder's size without one.
+    """
+
+    norm: Literal["batch", "none"] = "none"
+    dim: Annotated[int, Gt(0)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """How the parts are trained.
+
+    Args:
+        steps: Optimiser steps.
+        batch_frames: Padded input frames of one micro-batch at most (a longer example is a batch by itself).
+        batches_per_step: Micro-batches per optimiser step over all processes; each process takes an equal
+            share one after the other, so that the number of processes does not change the result.
+        crop: Train on random crops of this many frames; null takes whole examples.
+        optimizer: "adam", "adamw" or "sgd".
+        lr: Learning rate of every parameter; a part's ``lr_scale`` multiplies it.
+        betas: Adam's decay rates.
+        weight_decay: Weight decay (decoupled for adamw).
+        momentum: Momentum of sgd.
+        schedule: Shape of the learning rate after the warm-up: "constant", "cosine" to 0, "linear" to 0,
+            "rsqrt" (lr * sqrt(warmup / step)) or "exponential" (to ``final_lr_scale``).
+        final_lr_scale: What "exponential" multiplies the rate with at the last step.
+        warmup: Steps of linear warm-up.
+        clip: Largest gradient norm; null does not clip. A step with a non-finite norm is skipped either way.
+        max_skipped: Consecutive skipped steps after which training gives up.
+        amp: Mixed precision: "none", "bf16" or "fp16" (fp16 on CUDA only); quantisation stays in float32.
+        average: Decay of the Polyak average of the weights used in evaluation and export; null uses the weights.
+        device: "auto" (CUDA when there is one), "cpu" or "cuda".
+        threads: CPU threads; null takes one less than there are cores, at least 1.
+        workers: Data loading processes beside the training process.
+        checkpoint_every: Steps between checkpoints.
+        keep: Checkpoints kept.
+        log_every: Steps between lines of the log.
+        tensorboard: Write TensorBoard event files into the run folder (extra "tensorboard").
+    """
+
+    steps: Annotated[int, Gt(0)] = 1000
+    batch_frames: Annotated[int, Gt(0)] = 4000
+    batches_per_step: Annotated[int, Gt(0)] = 1
+    crop: Annotated[int, Gt(0)] | None = None
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: Annotated[float, Gt(0)] = 1e-3
+    betas: tuple[Annotated[float, Ge(0), Lt(1)], Annotated[float, Ge(0), Lt(1)]] = (0.9, 0.999)
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    schedule: Literal["constant", "cosine", "linear", "rsqrt", "exponential"] = "constant"
+    final_lr_scale: Annotated[float, Gt(0), Le(1)] = 0.01
+    warmup: Annotated[int, Ge(0)] = 0
+    clip: Annotated[float, Gt(0)] | None = None
+    max_skipped: Annotated[int, Gt(0)] = 20
+    amp: Literal["none", "bf16", "fp16"] = "none"
+    average: Annotated[float, Gt(0), Lt(1)] | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Gt(0)] | None = None
+    workers: Annotated[int, Ge(0)] = 0
+    checkpoint_every: Annotated[int, Gt(0)] = 500
+    keep: Annotated[int, Gt(0)] = 2
+    log_every: Annotated[int, Gt(0)] = 50
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """How a trained model is scored.
+
+    Args:
+        split: Split to score.
+        batch_frames: Padded input frames of one batch at most.
+        seed: Seed of the shuffles behind the chance values.
+    """
+
+    split: str = "test"
+    batch_frames: Annotated[int, Gt(0)] = 8000
+    seed: Annotated[int, Ge(0)] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Which units are written into the run folder.
+
+    Args:
+        splits: Splits to export.
+        formats: Names of exporters.
+    """
+
+    splits: tuple[str, ...] = ("test",)
+    formats: tuple[str, ...] = ("jsonl",)
+
+
+SECTIONS: dict[str, type] = {"latents": Latents, "train": Train, "evaluate": Evaluate, "export": Export}
