@@ -1,0 +1,20 @@
+"""``unitdisc report``: the page and picture of a trained run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report", short_help="Draw the report of a run.")
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+def command(run_folder: Path) -> None:
+    """Write report.html and units.png into RUN, anew."""
+    from unitdisc import steps
+    from unitdisc.run import load
+
+    run = load(run_folder)
+    with run.folder.locked():
+        steps.report(run, anew=True)
+    click.echo(f"{run.folder.report}\n{run.folder.picture}")

@@ -1,0 +1,29 @@
+"""Which device and how many threads a run uses."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+from unitdisc.errors import RecipeError
+
+if TYPE_CHECKING:
+    from unitdisc.settings import Train
+
+
+def choose(train: Train) -> torch.device:
+    """Return the recipe's device; under torchrun each process takes its own CUDA device. Sets the threads."""
+    cores = len(os.sched_getaffinity(0))
+    # All cores would spin against each other and everything else (OpenMP), which costs more than one core.
+    torch.set_num_threads(train.threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or max(1, cores - 1))
+    if train.device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("train.device: cuda asked for, but torch sees no CUDA device; use auto or cpu")
+    if train.device == "cpu" or not torch.cuda.is_available():
+        if train.amp == "fp16":
+            raise RecipeError("train.amp: fp16 works on CUDA only; use bf16 or none")
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device

@@ -1,0 +1,133 @@
+"""Scores of a trained model over a split, each beside its chance value from shuffled units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unitdisc.infer import Passed, batches, passes
+from unitdisc.metric import Evaluated, Metric
+from unitdisc.parts import Batch, Padded
+
+if TYPE_CHECKING:
+    from unitdisc.data import Split
+    from unitdisc.model import Model
+    from unitdisc.recipe import Recipe
+
+
+def evaluate(model: Model, split: Split, recipe: Recipe) -> dict[str, Any]:
+    """Return the losses per frame and ``{metric: {use, arguments, values, chance}}``.
+
+    Chance: the same metric over the same references after all units of the split have been shuffled
+    (seed ``evaluate.seed``) and the heads have predicted from the shuffled units. Without units the latents are
+    shuffled within each batch instead.
+    """
+    frames = recipe.evaluate.batch_frames
+    metrics: dict[str, Metric] = {name: use.build() for name, use in recipe.metrics.items()}
+    codes, losses = _score(model, split, metrics, frames)
+    chance: dict[str, Metric] = {
+        name: use.build() for name, use in recipe.metrics.items() if metrics[name].has_chance
+    }
+    if chance:
+        rng = np.random.Generator(np.random.PCG64(recipe.evaluate.seed))
+        _score_shuffled(model, split, chance, frames, _shuffled(codes, rng), rng)
+    return {
+        "losses": losses,
+        "metrics": {
+            name: {
+                **recipe.metrics[name].plain(),
+                "values": metric.compute(),
+                "chance": chance[name].compute() if name in chance else None,
+                "higher_is_better": metric.higher_is_better,
+            }
+            for name, metric in metrics.items()
+        },
+    }
+
+
+@torch.inference_mode()
+def _score(
+    model: Model, split: Split, metrics: dict[str, Metric], batch_frames: int
+) -> tuple[list[np.ndarray], dict[str, float]]:
+    codes: dict[int, np.ndarray] = {}
+    sums: dict[str, float] = {}
+    total = 0
+    for passed in passes(model, split, batch_frames=batch_frames):
+        codes.update(passed.codes())
+        total += passed.batch.num_frames
+        for name, value in _losses(model, passed).items():
+            sums[name] = sums.get(name, 0.0) + float(value) * passed.batch.num_frames
+        _update(model, metrics, passed.batch, passed.seen, [codes[index] for index in passed.indices])
+    return [codes[index] for index in range(len(split))], {name: value / total for name, value in sums.items()}
+
+
+@torch.inference_mode()
+def _score_shuffled(
+    model: Model,
+    split: Split,
+    metrics: dict[str, Metric],
+    batch_frames: int,
+    codes: list[np.ndarray],
+    rng: np.random.Generator,
+) -> None:
+    if model.bottleneck.num_codes == 0:
+        for passed in passes(model, split, batch_frames=batch_frames):
+            seen = _shuffled_latents(passed.seen, rng)
+            _update(model, metrics, passed.batch, seen, [codes[index] for index in passed.indices])
+        return
+    for indices, batch in batches(model, split, batch_frames=batch_frames):
+        rows = [torch.from_numpy(codes[index]) for index in indices]
+        padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
+        device = batch.inputs.values.device
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        seen = Padded(model.bottleneck.lookup(padded.to(device)), lengths)
+        _update(model, metrics, batch, seen, [codes[index] for index in indices])
+
+
+def _update(
+    model: Model, metrics: dict[str, Metric], batch: Batch, seen: Padded, codes: list[np.ndarray]
+) -> None:
+    predictions = {name: head.predict(seen, batch.inputs.lengths) for name, head in model.heads.items()}
+    for row, key in enumerate(batch.keys):
+        item = Evaluated(
+            key=key,
+            codes=codes[row],
+            num_codes=model.bottleneck.num_codes,
+            num_frames=int(batch.inputs.lengths[row]),
+            stride=model.stride,
+            targets={
+                name: target.values[row, : int(target.lengths[row])].cpu().numpy()
+                for name, target in batch.targets.items()
+            },
+            predictions={name: rows[row].cpu().numpy() for name, rows in predictions.items()},
+        )
+        for metric in metrics.values():
+            metric.update(item)
+
+
+def _losses(model: Model, passed: Passed) -> dict[str, Tensor]:
+    """Return the losses and numbers of decoder and heads, each per frame of this batch."""
+    found: dict[str, Tensor] = {}
+    named = {"decoder": model.decoder} if model.decoder is not None else {}
+    for name, part in {**named, **model.heads}.items():
+        loss, numbers = part(passed.seen, passed.batch)
+        found[name] = loss
+        found |= {f"{name}.{key}": value for key, value in numbers.items()}
+    return found
+
+
+def _shuffled(codes: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """Return the same units in random order over the whole split, in sequences of the same lengths."""
+    pooled = np.concatenate(codes)
+    edges = np.cumsum([len(sequence) for sequence in codes])[:-1]
+    return np.split(pooled[rng.permutation(len(pooled))], edges)
+
+
+def _shuffled_latents(latents: Padded, rng: np.random.Generator) -> Padded:
+    values = latents.values.clone()
+    valid = values[latents.mask]
+    values[latents.mask] = valid[torch.from_numpy(rng.permutation(len(valid))).to(valid.device)]
+    return Padded(values, latents.lengths)

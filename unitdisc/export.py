@@ -1,0 +1,58 @@
+"""Writes the units of a run with a sidecar that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from unitdisc import plugins
+from unitdisc.storage import new_folder, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from unitdisc.exporter import Exporter
+    from unitdisc.units import Units
+
+META = "units.meta.json"
+
+
+def write(
+    folder: Path, units: Mapping[str, Sequence[Units]], *, exporters: Mapping[str, Exporter], meta: Mapping[str, Any]
+) -> list[str]:
+    """Write every split in every format into ``folder``, all or nothing; return the file names.
+
+    Args:
+        folder: Replaced as a whole.
+        units: By split, in the order of the manifest.
+        exporters: By format name.
+        meta: What goes into ``units.meta.json`` beside the counts and checksums added here.
+    """
+    with new_folder(folder) as partial:
+        files: dict[str, dict[str, Any]] = {}
+        for split, sequences in units.items():
+            for name, exporter in exporters.items():
+                for path in exporter.write(sequences, split=split, num_codes=meta["num_codes"], folder=partial):
+                    files[path.name] = {
+                        "format": name,
+                        "split": split,
+                        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                    }
+        splits = {
+            split: {
+                "items": len(sequences),
+                "units": sum(len(item.codes) for item in sequences),
+                "duration": round(sum(item.end - item.start for item in sequences), 6),
+            }
+            for split, sequences in units.items()
+        }
+        content = {**meta, "splits": splits, "files": files}
+        write_text(partial / META, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    return [*files, META]
+
+
+def exporters(names: Sequence[str]) -> dict[str, Exporter]:
+    """Return the named exporters with their default parameters. Raises `PluginError` for an unknown name."""
+    return {name: plugins.load("exporter", name)() for name in names}

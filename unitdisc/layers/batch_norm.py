@@ -1,0 +1,83 @@
+"""Batch normalisation that padding does not touch and whose result does not depend on the number of ranks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from annotated_types import Gt, Le
+from torch import Tensor, nn
+
+from unitdisc import distributed
+from unitdisc.parts import Part
+
+
+class MaskedBatchNorm(Part):
+    """Batch normalisation over valid frames (Ioffe and Szegedy 2015; paper A, section III-A, before the bottleneck).
+
+    Differs from ``torch.nn.BatchNorm1d``: padding enters no statistic; in training each micro-batch is normalised
+    by its own mean and variance, and the running ones move once per optimiser step from sums over all ranks and
+    micro-batches, so that two processes give the result of one. Runs in float32.
+
+    Args:
+        dim: Size C of the last dimension, one mean and variance each.
+        momentum: Weight of the newest step in the running statistics.
+        eps: Added to the variance.
+    """
+
+    def __init__(
+        self, dim: int, *, momentum: Annotated[float, Gt(0), Le(1)] = 0.1, eps: Annotated[float, Gt(0)] = 1e-5
+    ) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.running_mean: Tensor
+        self.running_var: Tensor
+        self.pending: Tensor
+        self.register_buffer("running_mean", torch.zeros(dim))
+        self.register_buffer("running_var", torch.ones(dim))
+        # Sums of values and of squares, and their number, of the step under way: (2, C + 1).
+        self.register_buffer("pending", torch.zeros(2, dim + 1, dtype=torch.float64), persistent=False)
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Normalise values (B, T, ..., C) given mask (B, T); what stands on padding is normalised too, unused."""
+        with torch.autocast(values.device.type, enabled=False):
+            values = values.float()
+            if not self.training:
+                scale = self.weight * (self.running_var + self.eps).rsqrt()
+                return values * scale + (self.bias - self.running_mean * scale)
+            weight = mask.view(*mask.shape, *[1] * (values.dim() - 2)).to(values.dtype)
+            per_frame = values[0, 0].numel() // values.shape[-1]
+            count = (mask.sum() * per_frame).clamp(min=1)
+            over = tuple(range(values.dim() - 1))
+            mean = (values * weight).sum(over) / count
+            centred = (values - mean) * weight  # padding is zero from here on
+            var = (centred * centred).sum(over) / count
+            self._remember(mean.detach(), var.detach(), count)
+            return (values - mean) * ((var + self.eps).rsqrt() * self.weight) + self.bias
+
+    def _remember(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+        mean, var = mean.double(), var.double()
+        self.pending[0, :-1] += mean * count
+        self.pending[1, :-1] += (var + mean * mean) * count
+        self.pending[:, -1] += count
+
+    def before_step(self, progress: float) -> None:
+        """Forget the statistics of a step that was skipped."""
+        del progress
+        self.pending.zero_()
+
+    def after_step(self, progress: float) -> None:
+        """Move the running statistics by the whole step's mean and unbiased variance."""
+        del progress
+        distributed.all_sum_(self.pending)
+        count = self.pending[0, -1]
+        if count > 0:
+            mean = self.pending[0, :-1] / count
+            var = (self.pending[1, :-1] / count - mean * mean).clamp(min=0)
+            unbiased = var * (count / (count - 1).clamp(min=1))
+            self.running_mean.lerp_(mean.float(), self.momentum)
+            self.running_var.lerp_(unbiased.float(), self.momentum)
+        self.pending.zero_()

@@ -1,0 +1,196 @@
+"""The assembled model: encoder, normalisation and projection of the latents, bottleneck, decoder and heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from unitdisc.layers.batch_norm import MaskedBatchNorm
+from unitdisc.parts import Batch, Bottleneck, Decoder, Encoder, Head, Padded, Part, Quantized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from unitdisc.data import FeatureSpec, TargetSpec
+    from unitdisc.recipe import Recipe
+    from unitdisc.settings import Latents
+
+
+class NonFiniteLatentsError(Exception):
+    """The encoder returned NaN or infinity; nothing has reached the codebook."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one micro-batch contributes.
+
+    Args:
+        total: (), the sum over this batch's valid input frames of everything that is minimised.
+        num_frames: Valid input frames.
+        parts: Loss per frame of "bottleneck" (per latent), "decoder" and each head.
+        stats: Numbers for the log, as "part.name".
+        codes: (B, S, Q) int64, -1 on padding.
+    """
+
+    total: Tensor
+    num_frames: int
+    parts: dict[str, Tensor]
+    stats: dict[str, Tensor]
+    codes: Tensor
+
+
+class Standardize(Part):
+    """Subtracts the training split's mean and divides by its deviation, per element (global CMVN)."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("deviation", torch.ones(shape))
+
+    def forward(self, inputs: Padded) -> Padded:
+        """Return (B, T, *shape), zeros on padding."""
+        values = (inputs.values - self.mean) / self.deviation
+        return Padded(values * _expand(inputs.mask, values), inputs.lengths)
+
+
+class Project(Part):
+    """What stands before every rule: optional batch normalisation, then a linear projection to D (paper A)."""
+
+    def __init__(self, dim: int, settings: Latents) -> None:
+        super().__init__()
+        self.norm = MaskedBatchNorm(dim) if settings.norm == "batch" else None
+        self.linear = nn.Linear(dim, settings.dim) if settings.dim is not None else None
+        self.dim = settings.dim or dim
+
+    def forward(self, latents: Padded) -> Padded:
+        """Return (B, S, D), zeros on padding."""
+        values = latents.values
+        if self.norm is not None:
+            values = self.norm(values, latents.mask)
+        if self.linear is not None:
+            values = self.linear(values)
+        return Padded(torch.where(latents.mask[..., None], values, 0), latents.lengths)
+
+
+class Model(nn.Module):
+    """Encoder, latents, bottleneck, decoder and heads behind one forward pass.
+
+    Args:
+        encoder: Inputs to latents.
+        settings: The recipe's ``latents`` section.
+        bottleneck: Latents to codes.
+        decoder: Explains the inputs, or None.
+        heads: Predict targets.
+        features: What an input frame is.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        settings: Latents,
+        bottleneck: Bottleneck,
+        decoder: Decoder | None,
+        heads: Mapping[str, Head],
+        features: FeatureSpec,
+    ) -> None:
+        super().__init__()
+        self.standardize = Standardize(features.shape) if features.standardize else None
+        self.encoder = encoder
+        self.project = Project(encoder.dim, settings)
+        self.bottleneck = bottleneck
+        self.decoder = decoder
+        self.heads = nn.ModuleDict(heads)
+
+    @property
+    def stride(self) -> int:
+        """Input frames per latent."""
+        return self.encoder.stride
+
+    def parts(self) -> Iterator[Part]:
+        """Yield every Part inside, outer before inner, in an order that is the same on every rank."""
+        for module in self.modules():
+            if isinstance(module, Part):
+                yield module
+
+    def standardized(self, batch: Batch) -> Batch:
+        """Return the batch as encoder and decoder see it."""
+        return batch if self.standardize is None else replace(batch, inputs=self.standardize(batch.inputs))
+
+    def encode(self, inputs: Padded) -> Padded:
+        """Return finite float32 latents (B, S, D) of standardised inputs. Raises `NonFiniteLatentsError`."""
+        latents = self.project(self.encoder(inputs))
+        values = latents.values.float()
+        if not torch.isfinite(values).all():
+            raise NonFiniteLatentsError
+        return Padded(values, latents.lengths)
+
+    def quantize(self, latents: Padded) -> Quantized:
+        """Run the bottleneck in float32 whatever the surrounding precision."""
+        with torch.autocast(latents.values.device.type, enabled=False):
+            return self.bottleneck(latents)  # type: ignore[no-any-return]
+
+    def forward(self, batch: Batch) -> Losses:
+        """Return the losses of one micro-batch. Raises `NonFiniteLatentsError`."""
+        batch = self.standardized(batch)
+        latents = self.encode(batch.inputs)
+        quantized = self.quantize(latents)
+        seen = Padded(quantized.values, latents.lengths)
+        parts = {"bottleneck": quantized.loss.float()}
+        stats = {f"bottleneck.{name}": value for name, value in quantized.stats.items()}
+        # The bottleneck's mean is over latents; times stride it weighs as if over frames, whatever the lengths.
+        total = parts["bottleneck"] * latents.lengths.sum() * self.stride
+        for name, part in self._explaining():
+            loss, numbers = part(seen, batch)
+            parts[name] = loss.float()
+            stats |= {f"{name}.{key}": value for key, value in numbers.items()}
+            total = total + parts[name] * batch.num_frames
+        return Losses(total, batch.num_frames, parts, stats, quantized.codes)
+
+    def _explaining(self) -> Iterator[tuple[str, nn.Module]]:
+        if self.decoder is not None:
+            yield "decoder", self.decoder
+        yield from self.heads.items()
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Return optimiser groups: the parts' own, then everything that no part named, with ``lr_scale``."""
+        groups = [group for part in self.parts() for group in part.param_groups()]
+        named = {id(parameter) for group in groups for parameter in group["params"]}
+        rest = [p for p in self.parameters() if id(p) not in named and p.requires_grad]
+        return [{"params": rest, "lr_scale": 1.0}, *groups]
+
+
+def build(
+    recipe: Recipe,
+    features: FeatureSpec,
+    targets: Mapping[str, TargetSpec],
+    conditions: Mapping[str, Sequence[str]],
+) -> Model:
+    """Build the model of a recipe for data of this form, initialised from the recipe's seed."""
+    torch.manual_seed(recipe.seed)
+    encoder = recipe.encoder.build(features=features)
+    dim = recipe.latents.dim or encoder.dim
+    supplied = {
+        "dim": dim,
+        "features": features,
+        "stride": encoder.stride,
+        "targets": dict(targets),
+        "conditions": {name: len(values) for name, values in conditions.items()},
+    }
+    return Model(
+        encoder=encoder,
+        settings=recipe.latents,
+        bottleneck=recipe.bottleneck.build(dim=dim),
+        decoder=recipe.decoder.build(**supplied) if recipe.decoder else None,
+        heads={name: use.build(**supplied) for name, use in recipe.heads.items()},
+        features=features,
+    )
+
+
+def _expand(mask: Tensor, values: Tensor) -> Tensor:
+    return mask.view(*mask.shape, *[1] * (values.dim() - 2))

@@ -1,0 +1,181 @@
+"""The steps of a run: train, evaluate, export, report. Each does nothing when its result is already there."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from unitdisc import checkpoint, device, distributed, export, plugins, standardize
+from unitdisc.display import Display
+from unitdisc.errors import DataError, RecipeError
+from unitdisc.evaluate import evaluate as score
+from unitdisc.model import Model, build
+from unitdisc.run import Run
+from unitdisc.run_folder import RunFolder, read_json
+from unitdisc.storage import write_text
+from unitdisc.train import Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from unitdisc.data import DataSource, Split
+    from unitdisc.recipe import Recipe
+
+_PACKAGES = ("unitdisc", "torch", "numpy", "lhotse", "safetensors")
+
+
+def train(recipe: Recipe, path: Path) -> bool:
+    """Train ``recipe`` in ``path``, going on where it stopped; return False when there was nothing to do.
+
+    Under torchrun every process calls it; only rank 0 writes.
+    """
+    folder = RunFolder(path)
+    chosen = device.choose(recipe.train)
+    distributed.start(chosen)
+    try:
+        if distributed.rank() == 0:
+            folder.claim(recipe)
+        distributed.barrier()
+        source = _prepared(recipe)
+        split = _training_split(source)
+        found, complaints = checkpoint.newest(folder.checkpoints)
+        model = _model(recipe, source).to(chosen)
+        if found is not None and found.step >= recipe.train.steps:
+            return False
+        trainer = Trainer(recipe, model=model, split=split, folder=folder)
+        display = Display(steps=recipe.train.steps, start=found.step if found else 0, quiet=distributed.rank() > 0)
+        with display:
+            for line in complaints:
+                display.say(f"warning: {line}; going on from the one before")
+            _begin(trainer, source, found, display)
+            trainer.run(display)
+        return True
+    finally:
+        distributed.stop()
+
+
+def evaluate(run: Run) -> bool:
+    """Score the run's split and write ``metrics.json``; return False when it is already there."""
+    if _is_of(run, run.folder.metrics, "checkpoint_sha256"):
+        return False
+    run.model.to(device.choose(run.recipe.train))
+    split = run.recipe.evaluate.split
+    content = {
+        "split": split,
+        "checkpoint_sha256": run.checkpoint.digest,
+        "checkpoint_step": run.checkpoint.step,
+        "weights": run.weights,
+        **score(run.model, run.source.split(split), run.recipe),
+    }
+    write_text(run.folder.metrics, json.dumps(content, indent=1) + "\n")
+    return True
+
+
+def export_units(
+    run: Run, *, formats: Sequence[str] = (), splits: Sequence[str] = (), folder: Path | None = None
+) -> list[str]:
+    """Write unit files; return their names, or [] when they are already there.
+
+    Args:
+        run: Whose units.
+        formats: Exporter names; () takes the recipe's.
+        splits: Splits; () takes the recipe's.
+        folder: Where to; None takes the run's ``units`` folder.
+    """
+    target = folder or run.folder.units
+    formats, splits = formats or run.recipe.export.formats, splits or run.recipe.export.splits
+    if not formats or not splits:
+        return []
+    writers = export.exporters(formats)
+    meta = target / export.META
+    if _is_of(run, meta, "checkpoint_sha256"):
+        there = {(file["format"], file["split"]) for file in read_json(meta)["files"].values()}
+        if there == {(name, split) for name in formats for split in splits}:
+            return []
+    run.model.to(device.choose(run.recipe.train))
+    if run.model.bottleneck.num_codes == 0:
+        raise RecipeError(f"bottleneck {run.recipe.bottleneck.name}: quantises nothing, so there are no units to export")
+    units = {split: list(run.units(split)) for split in splits}
+    return export.write(target, units, exporters=writers, meta=run.meta())
+
+
+def _is_of(run: Run, path: Path, key: str) -> bool:
+    """Whether the JSON file is there and belongs to the run's newest checkpoint."""
+    return path.exists() and read_json(path).get(key) == run.checkpoint.digest
+
+
+def _prepared(recipe: Recipe) -> DataSource:
+    """Build and prepare the data source, rank 0 first, so that one process makes what is missing."""
+    source: DataSource = recipe.data.build()
+    for turn in range(2):
+        if (distributed.rank() == 0) == (turn == 0):
+            source.prepare()
+        distributed.barrier()
+    return source
+
+
+def _training_split(source: DataSource) -> Split:
+    split = source.split("train")
+    if len(split) == 0:
+        raise DataError("data: the train split is empty; training needs at least one example")
+    return split
+
+
+def _model(recipe: Recipe, source: DataSource) -> Model:
+    if recipe.decoder is None and not recipe.heads:
+        raise RecipeError("the recipe has neither decoder nor heads, so there is nothing to learn; add one")
+    return build(recipe, source.features, source.targets, source.conditions)
+
+
+def _begin(
+    trainer: Trainer, source: DataSource, found: checkpoint.Checkpoint | None, display: Display
+) -> None:
+    """Resume from ``found`` or start: measure the data, agree on the first weights, write ``run.json``."""
+    folder, recipe, model = trainer.folder, trainer.recipe, trainer.model
+    checksum = source.checksum()
+    if found is not None:
+        then = folder.read_record()["data"]["sha256"]
+        if then != checksum:
+            raise DataError(
+                f"{folder.path}: the data changed since this run began (SHA-256 {then[:12]} then, {checksum[:12]} "
+                "now); restore the data, or start anew with another --out"
+            )
+        trainer.resume(found)
+        display.say(f"going on after step {found.step} of {recipe.train.steps}")
+        return
+    if model.standardize is not None:
+        standardize.measure_(model.standardize, trainer.split)
+    distributed.broadcast_([*model.parameters(), *model.buffers()])
+    if distributed.rank() == 0:
+        write_text(folder.record, json.dumps(_record(trainer, source, checksum), indent=1) + "\n")
+    distributed.barrier()
+    display.say(f"training on {_device_name(trainer.device)}: {len(trainer.split):,} examples, "
+                f"{sum(p.numel() for p in model.parameters()):,} parameters")
+
+
+def _record(trainer: Trainer, source: DataSource, checksum: str) -> dict[str, Any]:
+    return {
+        "recipe": trainer.recipe.name,
+        "recipe_sha256": trainer.recipe.digest(),
+        "seed": trainer.recipe.seed,
+        "device": _device_name(trainer.device),
+        "processes": distributed.world_size(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        "plugins": plugins.origins(),
+        "data": {"sha256": checksum, "train_examples": len(trainer.split)},
+        "targets": {name: [spec.kind, list(spec.vocab)] for name, spec in source.targets.items()},
+        "conditions": {name: list(values) for name, values in source.conditions.items()},
+    }
+
+
+def _device_name(chosen: torch.device) -> str:
+    return torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"CPU ({platform.machine()})"
+
+

@@ -1,0 +1,104 @@
+"""Files that are there whole or not at all: temporary sibling, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unitdisc.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PARTIAL = ".partial-"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 in one piece. Raises `StorageError`; the old file stays as it was."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` in one piece. Raises `StorageError` naming path and space; the old file stays as it was."""
+    partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise _explained(path, error, len(content)) from error
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder to fill; it becomes ``path`` when the block ends well and vanishes otherwise.
+
+    A folder that is already at ``path`` is replaced. Raises `StorageError`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=path.parent))
+        partial.chmod(0o777 & ~_umask())
+    except OSError as error:
+        raise _explained(path, error, 0) from error
+    try:
+        yield partial
+        _replace_folder(partial, path)
+    except OSError as error:
+        raise _explained(path, error, 0) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace_folder(partial: Path, path: Path) -> None:
+    sync_folder(partial)
+    if path.exists():
+        old = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=path.parent))
+        path.rename(old / path.name)
+        partial.rename(path)
+        shutil.rmtree(old)
+    else:
+        partial.rename(path)
+    sync_folder(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written directly in ``folder``."""
+    for partial in folder.glob(f"{_PARTIAL}*"):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _explained(path: Path, error: OSError, size: int) -> StorageError:
+    try:
+        parent = next(folder for folder in path.absolute().parents if folder.is_dir())
+        space = f"; {size:,} bytes needed, {shutil.disk_usage(parent).free:,} free"
+    except OSError:
+        space = ""
+    return StorageError(f"{path}: could not be written ({error.strerror or error}){space}; what was there is kept")

@@ -1,0 +1,250 @@
+"""The training loop, written out.
+
+One optimiser step is ``batches_per_step`` micro-batches, shared out over the processes. Each adds the gradient of
+its summed loss; the sums are added over processes and divided by the step's valid frames, so that unequal
+lengths, accumulation and the number of processes change nothing. Codebooks move once, in ``after_step``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from unitdisc import checkpoint, distributed, loader, optimizer, state
+from unitdisc.average import Average
+from unitdisc.errors import Interrupted, RecipeError, TrainingError
+from unitdisc.log import Log, add
+from unitdisc.model import Losses, Model, NonFiniteLatentsError
+from unitdisc.plan import Position, Stream
+from unitdisc.stopping import Stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unitdisc.data import Split
+    from unitdisc.display import Display
+    from unitdisc.parts import Batch
+    from unitdisc.recipe import Recipe
+    from unitdisc.run_folder import RunFolder
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Trainer:
+    """Everything that one training run moves.
+
+    Args:
+        recipe: What to train and how.
+        model: On its device, standardised for the data.
+        split: Training examples.
+        folder: Where log and checkpoints go; its lock is held.
+    """
+
+    def __init__(self, recipe: Recipe, *, model: Model, split: Split, folder: RunFolder) -> None:
+        self.recipe = recipe
+        self.settings = recipe.train
+        self.model = model
+        self.split = split
+        self.folder = folder
+        self.device = next(model.parameters()).device
+        self.optimizer = optimizer.build(model, self.settings)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.amp == "fp16")
+        self.average = Average(model, self.settings.average) if self.settings.average else None
+        self.step = 0
+        self.position = Position()
+        self.skipped = 0
+        ranks = distributed.world_size()
+        if self.settings.batches_per_step % ranks:
+            raise RecipeError(
+                f"train.batches_per_step: {self.settings.batches_per_step} micro-batches cannot be shared equally "
+                f"by {ranks} processes; give a multiple of {ranks} or start another number of processes"
+            )
+
+    def resume(self, found: checkpoint.Checkpoint) -> None:
+        """Go on after ``found``."""
+        self.position, self.skipped = state.restore(
+            found, model=self.model, optimizer=self.optimizer, average=self.average, scaler=self.scaler
+        )
+        self.step = found.step
+
+    def run(self, display: Display) -> None:
+        """Train to the last step. Raises `Interrupted` (saved) and `TrainingError`."""
+        self.model.train()
+        log = Log(self.folder.log, after=self.step, tensorboard=self._tensorboard())
+        batches = self._batches()
+        with Stopping() as stopping, log:
+            while self.step < self.settings.steps:
+                taken = self._take_step([next(batches) for _ in range(self._share())], stop=stopping.asked)
+                self.step += 1
+                display.step(self.step)
+                log.add(taken.numbers, taken.counts, taken.frames)
+                if self.step % self.settings.log_every == 0 or self.step == self.settings.steps:
+                    display.numbers(log.write(self.step, self._facts()))
+                if self._is_time_to_save(stop=taken.stop):
+                    self._save()
+                if taken.stop and self.step < self.settings.steps:
+                    raise Interrupted(
+                        f"stopped after step {self.step} of {self.settings.steps}, everything is saved; "
+                        f"go on with: unitdisc run {self.folder.path}"
+                    )
+
+    def _take_step(self, batches: list[Batch], *, stop: bool) -> Taken:
+        """Move everything by one optimiser step, or skip it on all ranks when a number is not finite."""
+        settings = self.settings
+        optimizer.set_lr(self.optimizer, self.step, settings)
+        progress = self.step / settings.steps
+        for part in self.model.parts():
+            part.before_step(progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        taken = self._accumulate(batches)
+        # (3,): valid frames, ranks with non-finite latents, ranks asked to stop.
+        shared = torch.tensor([taken.frames, taken.is_bad, stop], dtype=torch.float64, device=self.device)
+        frames, bad, stops = distributed.all_sum_(shared).tolist()
+        taken.stop = stops > 0
+        if bad or not self._apply_gradient(frames):
+            self._skip(batches)
+            return taken
+        self.skipped = 0
+        with torch.no_grad():
+            for part in self.model.parts():
+                part.after_step(progress)
+        if self.average is not None:
+            self.average.update(self.model, self.step + 1)
+        return taken
+
+    def _accumulate(self, batches: list[Batch]) -> Taken:
+        taken = Taken(frames=sum(batch.num_frames for batch in batches))
+        for number, batch in enumerate(batches):
+            # Dropout and other noise depend on seed, step and micro-batch only: exact resume, any number of ranks.
+            place = number * distributed.world_size() + distributed.rank()
+            torch.manual_seed(hash((self.recipe.seed, self.step, place)) & 0x7FFF_FFFF_FFFF_FFFF)
+            try:
+                losses = self._forward(batch.to(self.device))
+            except NonFiniteLatentsError:
+                taken.is_bad = True
+                return taken
+            self.scaler.scale(losses.total / self._nominal_frames()).backward()
+            taken.add(losses, self.model.bottleneck.num_codes)
+        return taken
+
+    def _forward(self, batch: Batch) -> Losses:
+        dtype = _AUTOCAST.get(self.settings.amp)
+        try:
+            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+                return self.model(batch)  # type: ignore[no-any-return]
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"step {self.step + 1}: out of memory with {batch.num_frames} frames ({batch.keys[0]}, ...); "
+                "lower train.batch_frames and raise train.batches_per_step"
+            ) from error
+
+    def _apply_gradient(self, frames: float) -> bool:
+        """Sum over ranks, divide by frames, clip, update; False when the norm is not finite."""
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        distributed.sum_gradients_(parameters)
+        self.scaler.unscale_(self.optimizer)  # after the sum, so that all ranks see the same overflow
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        torch._foreach_mul_(gradients, self._nominal_frames() / max(frames, 1.0))  # noqa: SLF001
+        norm = torch.nn.utils.get_total_norm(gradients)
+        is_finite = bool(torch.isfinite(norm))
+        if is_finite:
+            if self.settings.clip is not None:
+                torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip, norm)
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return is_finite
+
+    def _skip(self, batches: list[Batch]) -> None:
+        self.skipped += 1
+        if self.skipped >= self.settings.max_skipped:
+            keys = ", ".join(key for batch in batches for key in batch.keys[:3])
+            raise TrainingError(
+                f"step {self.step + 1}: {self.skipped} steps in a row were not finite (last examples: {keys}); "
+                "weights and codebook are unharmed; lower train.lr, set train.clip, or look at these examples"
+            )
+
+    def _save(self) -> None:
+        if distributed.rank() == 0:
+            captured = state.capture(
+                step=self.step,
+                position=self.position,
+                model=self.model,
+                optimizer=self.optimizer,
+                average=self.average,
+                scaler=self.scaler,
+                skipped=self.skipped,
+            )
+            checkpoint.write(self.folder.checkpoints, captured, keep=self.settings.keep)
+        distributed.barrier()
+
+    def _is_time_to_save(self, *, stop: bool) -> bool:
+        settings = self.settings
+        return stop or self.step % settings.checkpoint_every == 0 or self.step == settings.steps
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield this rank's micro-batches and keep ``position`` at the end of the step under way."""
+        settings = self.settings
+        lengths = [min(length, settings.crop or length) for length in self.split.lengths]
+        stream = Stream(lengths, settings.batch_frames, self.recipe.seed)
+        positions = (after for _, after in stream.batches(self.position))
+        own = loader.batches(
+            self.split,
+            stream,
+            self.position,
+            crop=settings.crop,
+            rank=distributed.rank(),
+            ranks=distributed.world_size(),
+            workers=settings.workers,
+        )
+        for number, batch in enumerate(own):
+            if number % self._share() == 0:
+                for _ in range(settings.batches_per_step):
+                    self.position = next(positions)
+            yield batch
+
+    def _share(self) -> int:
+        return self.settings.batches_per_step // distributed.world_size()
+
+    def _nominal_frames(self) -> float:
+        """Divide by this before the backward pass and multiply after it: keeps float16 gradients in range."""
+        return float(self.settings.batch_frames * self.settings.batches_per_step)
+
+    def _facts(self) -> dict[str, Any]:
+        rate = self.optimizer.param_groups[0]["lr"]
+        return {"epoch": self.position.epoch, "lr": rate, "skipped": self.skipped}
+
+    def _tensorboard(self) -> Any:
+        if not self.settings.tensorboard or distributed.rank() != 0:
+            return None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise RecipeError(
+                "train.tensorboard: needs the extra: pip install 'unitdisc[tensorboard]', or set it to false"
+            ) from error
+        return SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.step)
+
+
+@dataclass
+class Taken:
+    """What one rank saw in one step; sums, so that they can be added over steps and ranks."""
+
+    frames: int
+    is_bad: bool = False
+    stop: bool = False
+    numbers: dict[str, Tensor] = field(default_factory=dict)
+    counts: Tensor | None = None
+
+    def add(self, losses: Losses, num_codes: int) -> None:
+        """Add a micro-batch."""
+        named = {"loss": losses.total / max(1, losses.num_frames), **losses.parts, **losses.stats}
+        for name, value in named.items():
+            add(self.numbers, name, value.detach().double() * losses.num_frames)
+        if num_codes:
+            counts = torch.stack([
+                torch.bincount(book[book >= 0], minlength=num_codes) for book in losses.codes.unbind(-1)
+            ])
+            self.counts = counts if self.counts is None else self.counts + counts
