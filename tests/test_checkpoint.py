@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,16 @@ from unitdisc.errors import StorageError
 
 def some(step: int = 7) -> Checkpoint:
     torch.manual_seed(step)
-    return Checkpoint(step, {"model": {"w": torch.randn(5, 3), "n": torch.tensor(4)}}, {"epoch": 1, "batch": 2})
+    return Checkpoint(
+        step, {"model": {"w": torch.randn(5, 3), "n": torch.tensor(4)}}, {"epoch": 1, "batch": 2}
+    )
 
 
 def same(a: Checkpoint, b: Checkpoint) -> bool:
     return (a.step, a.state) == (b.step, b.state) and all(
-        torch.equal(a.tensors[file][name], b.tensors[file][name]) for file in a.tensors for name in a.tensors[file]
+        torch.equal(a.tensors[file][name], b.tensors[file][name])
+        for file in a.tensors
+        for name in a.tensors[file]
     )
 
 
@@ -98,6 +103,7 @@ def test_a_fault_at_any_call_keeps_the_checkpoint_before(
     """Every fsync and every rename of a save fails once; what was there can always be read."""
     checkpoint.write(tmp_path, some(1), keep=2)
     failures = 0
+    real_sync, real_replace, real_rename = storage.os.fsync, Path.replace, Path.rename
     for call in range(40):
         counter = iter(range(1000))
 
@@ -106,11 +112,10 @@ def test_a_fault_at_any_call_keeps_the_checkpoint_before(
                 raise OSError(number, "injected")
             return real(*arguments, **more)
 
-        real_sync, real_replace, real_rename = storage.os.fsync, Path.replace, Path.rename
         with monkeypatch.context() as patch:
-            patch.setattr(storage.os, "fsync", lambda *a: fails(real_sync, *a))
-            patch.setattr(Path, "replace", lambda *a: fails(real_replace, *a))
-            patch.setattr(Path, "rename", lambda *a: fails(real_rename, *a))
+            patch.setattr(storage.os, "fsync", partial(fails, real_sync))
+            patch.setattr(Path, "replace", lambda *a, f=fails: f(real_replace, *a))
+            patch.setattr(Path, "rename", lambda *a, f=fails: f(real_rename, *a))
             try:
                 checkpoint.write(tmp_path, some(2), keep=2)
             except StorageError as error:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from unitdisc_none.rule import Identity
 
 from tests.toy import ToySource, toy_recipe
 from unitdisc.evaluate import evaluate
@@ -19,6 +18,7 @@ from unitdisc.metric import Evaluated, Metric
 from unitdisc.model import Model, NonFiniteLatentsError, build
 from unitdisc.parts import Padded
 from unitdisc.recipe import Recipe, Use
+from unitdisc_none.rule import Identity
 
 
 class Recorded(Metric):
@@ -51,7 +51,9 @@ def built(recipe: Recipe) -> tuple[Model, ToySource]:
 
 
 def recorded_recipe(**more: object) -> Recipe:
-    metrics = {"recorded": Use(kind="metric", name="recorded", component=Recorded, arguments={}, where="test")}
+    metrics = {
+        "recorded": Use(kind="metric", name="recorded", component=Recorded, arguments={}, where="test")
+    }
     return toy_recipe(metrics=metrics, **more)  # type: ignore[arg-type]
 
 
@@ -77,7 +79,9 @@ def test_chance_has_the_same_units_in_another_order():
     recipe = recorded_recipe()
     model, source = built(recipe)
     evaluate(model, source.split("test"), recipe)
-    real, shuffled = ([int(code) for item in items for code in item.codes[:, 0]] for items in RECORDED.values())
+    real, shuffled = (
+        [int(code) for item in items for code in item.codes[:, 0]] for items in RECORDED.values()
+    )
     assert sorted(real) == sorted(shuffled)
     assert real != shuffled
 
@@ -111,7 +115,9 @@ def test_losses_are_means_over_all_frames_whatever_the_batches():
     model, source = built(recipe)
     split = source.split("test")
     losses = [
-        evaluate(model, split, replace(recipe, evaluate=replace(recipe.evaluate, batch_frames=frames)))["losses"]
+        evaluate(model, split, replace(recipe, evaluate=replace(recipe.evaluate, batch_frames=frames)))[
+            "losses"
+        ]
         for frames in (1, 200)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -155,7 +161,10 @@ def test_export_is_all_or_nothing_and_names_its_checksums(tmp_path: Path):
     assert meta["splits"]["test"]["units"] == 2
     with pytest.raises(Exception, match="disk"):
         export.write(
-            tmp_path / "units", {"test": units}, exporters={"plain": Plain(), "b": Broken()}, meta={"num_codes": 4}
+            tmp_path / "units",
+            {"test": units},
+            exporters={"plain": Plain(), "b": Broken()},
+            meta={"num_codes": 4},
         )
     assert (tmp_path / "units/test.txt").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["units"]

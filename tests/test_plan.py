@@ -34,9 +34,15 @@ def test_similar_lengths_go_together():
 
 
 def test_the_plan_depends_on_seed_and_epoch_alone():
-    assert plan(LENGTHS, batch_frames=400, seed=1, epoch=2) == plan(LENGTHS, batch_frames=400, seed=1, epoch=2)
-    assert plan(LENGTHS, batch_frames=400, seed=1, epoch=2) != plan(LENGTHS, batch_frames=400, seed=1, epoch=3)
-    assert plan(LENGTHS, batch_frames=400, seed=1, epoch=2) != plan(LENGTHS, batch_frames=400, seed=2, epoch=2)
+    assert plan(LENGTHS, batch_frames=400, seed=1, epoch=2) == plan(
+        LENGTHS, batch_frames=400, seed=1, epoch=2
+    )
+    assert plan(LENGTHS, batch_frames=400, seed=1, epoch=2) != plan(
+        LENGTHS, batch_frames=400, seed=1, epoch=3
+    )
+    assert plan(LENGTHS, batch_frames=400, seed=1, epoch=2) != plan(
+        LENGTHS, batch_frames=400, seed=2, epoch=2
+    )
 
 
 @pytest.mark.parametrize("done", [0, 1, 57, 200])

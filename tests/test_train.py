@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from unitdisc_gradient.rule import Gradient
 
 from tests.toy import ToyEncoder, toy_recipe
 from unitdisc import checkpoint, settings, steps
 from unitdisc.errors import Interrupted, RecipeError, StorageError, TrainingError
 from unitdisc.run_folder import RunFolder
 from unitdisc.train import Trainer
+from unitdisc_gradient.rule import Gradient
 
 
 def final(path: Path) -> dict[str, dict[str, Tensor]]:
@@ -27,10 +27,10 @@ def final(path: Path) -> dict[str, dict[str, Tensor]]:
 
 def assert_same(a: dict[str, dict[str, Tensor]], b: dict[str, dict[str, Tensor]]) -> None:
     assert a.keys() == b.keys()
-    for file in a:
-        assert a[file].keys() == b[file].keys()
-        for name in a[file]:
-            assert torch.equal(a[file][name], b[file][name]), f"{file}: {name}"
+    for file, tensors in a.items():
+        assert tensors.keys() == b[file].keys()
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, b[file][name]), f"{file}: {name}"
 
 
 def log(path: Path) -> list[dict[str, Any]]:
@@ -45,7 +45,9 @@ def test_the_loss_falls(tmp_path: Path):
 
 @pytest.mark.parametrize("average", [None, 0.9])
 @pytest.mark.parametrize("rule", [None, (Gradient, {"num_codes": 8, "lr_scale": 10.0})])
-def test_a_stopped_run_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, average, rule):
+def test_a_stopped_run_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, average, rule
+):
     recipe = toy_recipe(rule=rule, encoder={"dropout": 0.2}, average=average, crop=11)
     steps.train(recipe, tmp_path / "whole")
     take = Trainer._take_step
@@ -55,9 +57,10 @@ def test_a_stopped_run_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pyte
             raise MemoryError("killed")
         return take(self, *arguments, **more)
 
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+    with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_take_step", dies)
-        steps.train(recipe, tmp_path / "cut")
+        with pytest.raises(MemoryError):
+            steps.train(recipe, tmp_path / "cut")
     steps.train(recipe, tmp_path / "cut")
     assert_same(final(tmp_path / "whole"), final(tmp_path / "cut"))
     assert [record["step"] for record in log(tmp_path / "cut")] == [4, 8, 12]
@@ -81,9 +84,10 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytes
         return take(self, *arguments, **more)
 
     recipe = toy_recipe()
-    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="go on with: unitdisc run"):
+    with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_take_step", signalled)
-        steps.train(recipe, tmp_path / "cut")
+        with pytest.raises(Interrupted, match="go on with: unitdisc run"):
+            steps.train(recipe, tmp_path / "cut")
     assert (tmp_path / "cut/checkpoints/step-00000007").is_dir() or (
         tmp_path / "cut/checkpoints/step-00000006"
     ).is_dir()
@@ -92,7 +96,9 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytes
     assert_same(final(tmp_path / "whole"), final(tmp_path / "cut"))
 
 
-def test_a_step_with_nan_touches_nothing_and_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_step_with_nan_touches_nothing_and_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("unitdisc.standardize.measure_", lambda layer, split: None)
     skips = []
     take = Trainer._take_step
@@ -143,7 +149,9 @@ def test_learning_rate_scale_reaches_the_codebook_alone(tmp_path: Path):
     real = Trainer.run
 
     def watched(self: Trainer, display: Any) -> None:
-        seen.update({group["lr"]: [tuple(p.shape) for p in group["params"]] for group in self.optimizer.param_groups})
+        seen.update(
+            {group["lr"]: [tuple(p.shape) for p in group["params"]] for group in self.optimizer.param_groups}
+        )
         real(self, display)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -168,7 +176,9 @@ def test_bf16_keeps_quantisation_in_float32(tmp_path: Path):
 def test_accumulated_gradient_is_that_of_one_batch(tmp_path: Path):
     """Twice as many micro-batches of half the size: the same examples per step, the same weights (no batch norm)."""
     plain = settings.Latents(norm="none", dim=4)
-    whole = toy_recipe(latents=plain, batch_frames=10_000, batches_per_step=1, steps=3, optimizer="sgd", lr=0.05)
+    whole = toy_recipe(
+        latents=plain, batch_frames=10_000, batches_per_step=1, steps=3, optimizer="sgd", lr=0.05
+    )
     steps.train(whole, tmp_path / "one")
     parts = toy_recipe(latents=plain, batch_frames=1, batches_per_step=12, steps=3, optimizer="sgd", lr=0.05)
     steps.train(parts, tmp_path / "many")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unitdisc import settings
 from unitdisc.data import DataSource, Example, FeatureSpec, Split, TargetSpec
+from unitdisc.errors import DataError
 from unitdisc.parts import Batch, Decoder, Encoder, Head, Padded
 from unitdisc.recipe import Recipe, Use
 
@@ -33,7 +34,9 @@ class ToySplit(Split):
         rng = np.random.Generator(np.random.PCG64([self.seed, index]))
         length = self.lengths[index]
         states = np.repeat(rng.integers(0, NUM_STATES, length), 3)[:length]
-        inputs = torch.from_numpy(np.eye(NUM_STATES, SIZE)[states] * 3 + rng.normal(0, 0.2, (length, SIZE)) + 5)
+        inputs = torch.from_numpy(
+            np.eye(NUM_STATES, SIZE)[states] * 3 + rng.normal(0, 0.2, (length, SIZE)) + 5
+        )
         starts = np.flatnonzero(np.diff(states, prepend=-1))
         ends = np.append(starts[1:], length)
         inputs = inputs.float()
@@ -54,7 +57,10 @@ class ToySource(DataSource):
     def __init__(self, *, spoiled: str | None = None, count: int = 12) -> None:
         self.features = FeatureSpec((SIZE,), 100.0, "second", standardize=True)
         vocab = tuple(f"s{number}" for number in range(NUM_STATES))
-        self.targets = {"states": TargetSpec("frames", vocab), "states_sequence": TargetSpec("sequence", vocab)}
+        self.targets = {
+            "states": TargetSpec("frames", vocab),
+            "states_sequence": TargetSpec("sequence", vocab),
+        }
         self.conditions = {"speaker": ("even", "odd")}
         self.spoiled = spoiled
         self.count = count
@@ -63,6 +69,8 @@ class ToySource(DataSource):
         """Nothing is missing."""
 
     def split(self, name: str) -> Split:
+        if name not in {"train", "test"}:
+            raise DataError(f"data: there is no split {name!r} (existing: train, test)")
         return ToySplit(self.count, seed=1 if name == "train" else 2, spoiled=self.spoiled)
 
     def featurize(self, signal: np.ndarray, rate: float | None = None) -> Tensor:
@@ -100,7 +108,9 @@ class ToyDecoder(Decoder):
         self.linear = nn.Linear(dim, features.shape[0])
 
     def forward(self, latents: Padded, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        frames = self.linear(latents.values).repeat_interleave(self.stride, 1)[:, : batch.inputs.values.shape[1]]
+        frames = self.linear(latents.values).repeat_interleave(self.stride, 1)[
+            :, : batch.inputs.values.shape[1]
+        ]
         error = (frames - batch.inputs.values).square().mean(-1) * batch.inputs.mask
         loss = error.sum() / batch.num_frames
         return loss, {"mse": loss.detach()}
@@ -142,7 +152,14 @@ def toy_recipe(
 
     use = partial(Use, where="test")
     kind, arguments = rule or (EMA, {"num_codes": 8, "decay": 0.9})
-    section = {"steps": 12, "batch_frames": 100, "batches_per_step": 2, "checkpoint_every": 4, "log_every": 4, **train}
+    section = {
+        "steps": 12,
+        "batch_frames": 100,
+        "batches_per_step": 2,
+        "checkpoint_every": 4,
+        "log_every": 4,
+        **train,
+    }
     return Recipe(
         name="toy",
         seed=3,

@@ -71,7 +71,7 @@ def newest(folder: Path, *, files: tuple[str, ...] = ()) -> tuple[Checkpoint | N
         folder: The run's ``checkpoints`` folder.
         files: Only these tensor files are read; () reads all. Whatever is read is verified.
     """
-    complaints = []
+    complaints: list[str] = []
     for candidate in _folders(folder):
         try:
             return read(candidate, files=files), complaints
@@ -93,7 +93,9 @@ def read(folder: Path, *, files: tuple[str, ...] = ()) -> Checkpoint:
         }
         step = int(state.pop("step"))
     except (OSError, ValueError, KeyError, AttributeError, TypeError, SafetensorError) as error:
-        raise StorageError(f"{folder}: not a readable checkpoint ({type(error).__name__}: {error})") from error
+        raise StorageError(
+            f"{folder}: not a readable checkpoint ({type(error).__name__}: {error})"
+        ) from error
     return Checkpoint(step, tensors, state, hashlib.sha256(manifest).hexdigest())
 
 

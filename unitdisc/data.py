@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from unitdisc.errors import DataError
 from unitdisc.parts import Batch, Padded
 
 if TYPE_CHECKING:
@@ -69,14 +70,22 @@ class Example:
     middles: dict[str, Tensor] = field(default_factory=dict)
 
     def crop(self, start: int, stop: int) -> Example:
-        """Return the frames [start, stop); a symbol of a sequence belongs where its middle lies."""
+        """Return the frames [start, stop); a symbol of a sequence belongs where its middle lies.
+
+        Raises `DataError` when a sequence has no middles.
+        """
         targets = {}
         for name, target in self.targets.items():
             if name in self.middles:
                 middle = self.middles[name]
                 targets[name] = target[(middle >= start) & (middle < stop)]
-            else:
+            elif len(target) == len(self.inputs):
                 targets[name] = target[start:stop]
+            else:
+                raise DataError(
+                    f"{self.key}: {name} has no times, so it cannot be cut with the inputs; set train.crop to null, "
+                    f"or leave {name} out of the data"
+                )
         middles = {
             name: middle[(middle >= start) & (middle < stop)] - start for name, middle in self.middles.items()
         }
@@ -155,16 +164,13 @@ def collate(examples: Sequence[Example]) -> Batch:
     return Batch(
         [example.key for example in examples],
         _pad([example.inputs for example in examples], 0),
-        {
-            name: _pad([example.targets[name] for example in examples], -1) for name in first.targets
-        },
-        {
-            name: torch.tensor([example.conditions[name] for example in examples])
-            for name in first.conditions
-        },
+        {name: _pad([example.targets[name] for example in examples], -1) for name in first.targets},
+        {name: torch.tensor([example.conditions[name] for example in examples]) for name in first.conditions},
     )
 
 
 def _pad(sequences: Sequence[Tensor], value: float) -> Padded:
     lengths = torch.tensor([len(sequence) for sequence in sequences])
-    return Padded(torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=value), lengths)
+    return Padded(
+        torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=value), lengths
+    )

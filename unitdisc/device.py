@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def choose(train: Train) -> torch.device:
     """Return the recipe's device; under torchrun each process takes its own CUDA device. Sets the threads."""
     cores = len(os.sched_getaffinity(0))
-    # All cores would spin against each other and everything else (OpenMP), which costs more than one core.
-    torch.set_num_threads(train.threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or max(1, cores - 1))
+    # With all of many cores OpenMP's threads wait for whatever else runs there; two cores are worth taking whole.
+    default = min(cores, max(2, cores - 1))
+    torch.set_num_threads(train.threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or default)
     if train.device == "cuda" and not torch.cuda.is_available():
         raise RecipeError("train.device: cuda asked for, but torch sees no CUDA device; use auto or cpu")
     if train.device == "cpu" or not torch.cuda.is_available():

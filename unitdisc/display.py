@@ -1,10 +1,10 @@
-"""What a person sees while training runs: a progress bar on a terminal, plain lines elsewhere, nothing on other ranks."""
+"""What a person sees while training runs: a progress bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,7 +29,7 @@ class Display:
         self.task: TaskID | None = None
         self.began = time.monotonic()
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         if not self.quiet and sys.stdout.isatty():
             self.progress = _progress()
             self.task = self.progress.add_task("training", total=self.steps, completed=self.start, numbers="")

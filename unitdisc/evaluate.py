@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unitdisc.data import Example, Split
+from unitdisc.errors import RecipeError
 from unitdisc.infer import Passed, batches, passes
 from unitdisc.metric import Evaluated, Metric
 from unitdisc.parts import Batch, Padded
 
 if TYPE_CHECKING:
-    from unitdisc.data import Split
     from unitdisc.model import Model
     from unitdisc.recipe import Recipe
 
@@ -33,7 +34,7 @@ def evaluate(model: Model, split: Split, recipe: Recipe) -> dict[str, Any]:
     }
     if chance:
         rng = np.random.Generator(np.random.PCG64(recipe.evaluate.seed))
-        _score_shuffled(model, split, chance, frames, _shuffled(codes, rng), rng)
+        _score_shuffled(model, split, chance, frames, codes=_shuffled(codes, rng), rng=rng)
     return {
         "losses": losses,
         "metrics": {
@@ -46,6 +47,32 @@ def evaluate(model: Model, split: Split, recipe: Recipe) -> dict[str, Any]:
             for name, metric in metrics.items()
         },
     }
+
+
+def rehearse(model: Model, split: Split, recipe: Recipe) -> None:
+    """Hand the first example of ``split`` to every metric, so that a wrong name is found before training.
+
+    Raises `RecipeError` that names the metric.
+    """
+    for passed in passes(model, First(split), batch_frames=recipe.evaluate.batch_frames):
+        codes = [sequence for _, sequence in passed.codes()]
+        for name, use in recipe.metrics.items():
+            try:
+                _update(model, {name: use.build()}, passed.batch, passed.seen, codes)
+            except RecipeError as error:
+                raise RecipeError(f"metrics.{name}: {error}") from error
+
+
+class First(Split):
+    """The first example of a split."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+        self.keys = split.keys[:1]
+        self.lengths = split.lengths[:1]
+
+    def __getitem__(self, index: int) -> Example:
+        return self.split[index]
 
 
 @torch.inference_mode()
@@ -61,7 +88,9 @@ def _score(
         for name, value in _losses(model, passed).items():
             sums[name] = sums.get(name, 0.0) + float(value) * passed.batch.num_frames
         _update(model, metrics, passed.batch, passed.seen, [codes[index] for index in passed.indices])
-    return [codes[index] for index in range(len(split))], {name: value / total for name, value in sums.items()}
+    return [codes[index] for index in range(len(split))], {
+        name: value / total for name, value in sums.items()
+    }
 
 
 @torch.inference_mode()
@@ -70,6 +99,7 @@ def _score_shuffled(
     split: Split,
     metrics: dict[str, Metric],
     batch_frames: int,
+    *,
     codes: list[np.ndarray],
     rng: np.random.Generator,
 ) -> None:

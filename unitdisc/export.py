@@ -20,7 +20,11 @@ META = "units.meta.json"
 
 
 def write(
-    folder: Path, units: Mapping[str, Sequence[Units]], *, exporters: Mapping[str, Exporter], meta: Mapping[str, Any]
+    folder: Path,
+    units: Mapping[str, Sequence[Units]],
+    *,
+    exporters: Mapping[str, Exporter],
+    meta: Mapping[str, Any],
 ) -> list[str]:
     """Write every split in every format into ``folder``, all or nothing; return the file names.
 
@@ -34,7 +38,9 @@ def write(
         files: dict[str, dict[str, Any]] = {}
         for split, sequences in units.items():
             for name, exporter in exporters.items():
-                for path in exporter.write(sequences, split=split, num_codes=meta["num_codes"], folder=partial):
+                for path in exporter.write(
+                    sequences, split=split, num_codes=meta["num_codes"], folder=partial
+                ):
                     files[path.name] = {
                         "format": name,
                         "split": split,

@@ -14,13 +14,13 @@ from unitdisc.errors import DataError
 from unitdisc.model import NonFiniteLatentsError
 from unitdisc.parts import Batch, Padded, Quantized
 from unitdisc.plan import fill
+from unitdisc.units import Units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from unitdisc.data import FeatureSpec, Split
     from unitdisc.model import Model
-    from unitdisc.units import Units
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,6 @@ def units_of(model: Model, key: str, inputs: Tensor, features: FeatureSpec) -> U
 
 def as_units(key: str, codes: np.ndarray, num_frames: int, stride: int, features: FeatureSpec) -> Units:
     """Return codes (S, Q) over ``num_frames`` frames as `Units` in the features' unit of time."""
-    from unitdisc.units import Units
-
     return Units(
         key=key,
         codes=codes,

@@ -53,13 +53,13 @@ def batches(
     """Yield this rank's share of the batches that follow ``start``, without end."""
     loader: DataLoader[Example] = DataLoader(
         Cropped(split, crop=crop, seed=stream.seed),
-        batch_sampler=_Share(stream, start, rank=rank, ranks=ranks),  # type: ignore[arg-type]
+        batch_sampler=_Share(stream, start, rank=rank, ranks=ranks),
         collate_fn=collate,
         num_workers=workers,
         worker_init_fn=_one_thread,
         pin_memory=torch.cuda.is_available(),
     )
-    return iter(loader)  # type: ignore[arg-type]
+    return iter(loader)
 
 
 def _one_thread(worker: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -32,9 +32,12 @@ class Log:
         if distributed.rank() == 0:
             kept = [line for line in _lines(path) if json.loads(line)["step"] <= after]
             write_text(path, "".join(f"{line}\n" for line in kept))
-        self._forget()
+        self.numbers: dict[str, Tensor] = {}
+        self.counts: Tensor | None = None
+        self.frames = 0
+        self.began = time.monotonic()
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -54,7 +57,9 @@ class Log:
     def write(self, step: int, facts: dict[str, Any]) -> dict[str, Any]:
         """Write and return the line for ``step``; all ranks call it."""
         names = sorted(self.numbers)
-        sums = torch.stack([torch.tensor(float(self.frames)).double(), *(self.numbers[name].cpu() for name in names)])
+        sums = torch.stack(
+            [torch.tensor(float(self.frames)).double(), *(self.numbers[name].cpu() for name in names)]
+        )
         frames, *values = _summed(sums).tolist()
         record: dict[str, Any] = {"step": step, **facts}
         record |= {name: value / max(frames, 1) for name, value in zip(names, values, strict=True)}
@@ -71,9 +76,7 @@ class Log:
         return record
 
     def _forget(self) -> None:
-        self.numbers: dict[str, Tensor] = {}
-        self.counts: Tensor | None = None
-        self.frames = 0
+        self.numbers, self.counts, self.frames = {}, None, 0
         self.began = time.monotonic()
 
 

@@ -105,7 +105,13 @@ class Model(nn.Module):
         self.project = Project(encoder.dim, settings)
         self.bottleneck = bottleneck
         self.decoder = decoder
-        self.heads = nn.ModuleDict(heads)
+        # A prefix, because a ModuleDict refuses names of its own methods, such as "keys".
+        self.named_heads = nn.ModuleDict({f"head_{name}": head for name, head in heads.items()})
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        """Heads by the name that the recipe gives them."""
+        return {name.removeprefix("head_"): head for name, head in self.named_heads.items()}  # type: ignore[misc]
 
     @property
     def stride(self) -> int:

@@ -34,7 +34,7 @@ def schedule(step: int, train: Train) -> float:
         case "rsqrt":
             return math.sqrt(max(1, train.warmup) / (step + 1))
         case "exponential":
-            return train.final_lr_scale**done
+            return math.pow(train.final_lr_scale, done)
         case _:
             return 1.0
 

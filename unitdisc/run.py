@@ -69,10 +69,14 @@ class Run:
     @cached_property
     def model(self) -> Model:
         """The trained model in evaluation mode on the CPU, with averaged weights where the recipe averages."""
-        targets = {name: TargetSpec(kind, tuple(vocab)) for name, (kind, vocab) in self.record["targets"].items()}
+        targets = {
+            name: TargetSpec(kind, tuple(vocab)) for name, (kind, vocab) in self.record["targets"].items()
+        }
         model = build(self.recipe, self.features, targets, self.record["conditions"])
         # Parameters are replaced by their averages; buffers stay the model's own.
-        state.load_model(model, {**self.checkpoint.tensors["model"], **self.checkpoint.tensors.get("average", {})})
+        state.load_model(
+            model, {**self.checkpoint.tensors["model"], **self.checkpoint.tensors.get("average", {})}
+        )
         return model.eval()
 
     @property

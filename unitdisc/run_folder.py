@@ -78,12 +78,13 @@ class RunFolder:
         """Make the folder this recipe's. Raises `RecipeError` when it holds another recipe's run."""
         if not self.is_started():
             if self.path.exists() and any(entry.name != "run.lock" for entry in self.path.iterdir()):
-                raise RecipeError(f"{self.path}: holds other files and no run; choose another --out or an empty folder")
+                raise RecipeError(
+                    f"{self.path}: holds other files and no run; choose another --out or an empty folder"
+                )
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.recipe, recipe.to_yaml())
             return
-        if (found := self.recipe.read_text()) != recipe.to_yaml():
-            changed = _difference(found, recipe.to_yaml())
+        if changed := _difference(self.recipe.read_text(), recipe.to_yaml()):
             raise RecipeError(
                 f"{self.path}: holds a run of another recipe ({changed}); choose another --out, "
                 "or go on with the recipe it has: unitdisc train " + str(self.path)
@@ -100,7 +101,9 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "run.lock").open("a+")
         except OSError as error:
-            raise StorageError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from error
+            raise StorageError(
+                f"{self.path}: cannot be written ({error.strerror}); choose another --out"
+            ) from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,7 +133,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _difference(old: str, new: str) -> str:
-    """Name up to three settings that differ between two resolved recipes."""
+    """Name up to three settings that differ between two resolved recipes; "" when none does."""
     import yaml
 
     before, after = dict(_leaves(yaml.safe_load(old))), dict(_leaves(yaml.safe_load(new)))

@@ -11,16 +11,25 @@ if TYPE_CHECKING:
 
 
 def scores(run: Run) -> list[Score]:
-    """Return a row per metric of ``metrics.json``, then one per loss of decoder and heads on that split."""
+    """Return a row per metric of ``metrics.json``, then the decoder's numbers on that split."""
     metrics = run.metrics
     rows = []
     for name, found in metrics["metrics"].items():
-        component = run.recipe.metrics[name].component
-        direction = "higher is better" if found["higher_is_better"] else "lower is better"
         chance = found["chance"]
-        rows.append(Score(name, found["values"]["value"], chance["value"] if chance else None,
-                          f"{_first_sentence(component)} ({direction})"))
-    rows += [Score(name, value, None, "per input frame") for name, value in metrics["losses"].items()]
+        rows.append(
+            Score(
+                name,
+                found["values"]["value"],
+                chance["value"] if chance else None,
+                _first_sentence(run.recipe.metrics[name].component),
+                better="higher" if found["higher_is_better"] else "lower",
+            )
+        )
+    rows += [
+        Score(name, value, None, f"{name} on the split, mean over input frames")
+        for name, value in metrics["losses"].items()
+        if name.startswith("decoder.")
+    ]
     return rows
 
 

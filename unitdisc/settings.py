@@ -45,7 +45,7 @@ class Train:
         amp: Mixed precision: "none", "bf16" or "fp16" (fp16 on CUDA only); quantisation stays in float32.
         average: Decay of the Polyak average of the weights used in evaluation and export; null uses the weights.
         device: "auto" (CUDA when there is one), "cpu" or "cuda".
-        threads: CPU threads; null takes one less than there are cores, at least 1.
+        threads: CPU threads; null takes OMP_NUM_THREADS, else one less than there are cores but both of two.
         workers: Data loading processes beside the training process.
         checkpoint_every: Steps between checkpoints.
         keep: Checkpoints kept.

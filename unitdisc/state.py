@@ -89,9 +89,11 @@ def _optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict
     }
 
 
-def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _load_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
     parameters = dict(model.named_parameters())
-    states: dict[nn.Parameter, dict[str, Any]] = {}
+    states: dict[Tensor, dict[str, Any]] = {}
     for path, value in tensors.items():
         name, _, key = path.rpartition("/")
         # Adam keeps its step count on the CPU whatever the parameter's device.

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unitdisc import checkpoint, device, distributed, export, plugins, standardize
+from unitdisc import checkpoint, device, distributed, export, plugins, report_run, standardize
 from unitdisc.display import Display
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.evaluate import evaluate as score
+from unitdisc.evaluate import rehearse
 from unitdisc.model import Model, build
+from unitdisc.report import html, png
 from unitdisc.run import Run
 from unitdisc.run_folder import RunFolder, read_json
-from unitdisc.storage import write_text
+from unitdisc.storage import write_bytes, write_text
 from unitdisc.train import Trainer
 
 if TYPE_CHECKING:
@@ -47,8 +49,11 @@ def train(recipe: Recipe, path: Path) -> bool:
         model = _model(recipe, source).to(chosen)
         if found is not None and found.step >= recipe.train.steps:
             return False
+        _rehearse(recipe, source, model)
         trainer = Trainer(recipe, model=model, split=split, folder=folder)
-        display = Display(steps=recipe.train.steps, start=found.step if found else 0, quiet=distributed.rank() > 0)
+        display = Display(
+            steps=recipe.train.steps, start=found.step if found else 0, quiet=distributed.rank() > 0
+        )
         with display:
             for line in complaints:
                 display.say(f"warning: {line}; going on from the one before")
@@ -99,9 +104,38 @@ def export_units(
             return []
     run.model.to(device.choose(run.recipe.train))
     if run.model.bottleneck.num_codes == 0:
-        raise RecipeError(f"bottleneck {run.recipe.bottleneck.name}: quantises nothing, so there are no units to export")
+        raise RecipeError(
+            f"bottleneck {run.recipe.bottleneck.name}: quantises nothing, so there are no units to export"
+        )
     units = {split: list(run.units(split)) for split in splits}
     return export.write(target, units, exporters=writers, meta=run.meta())
+
+
+def report(run: Run, *, anew: bool = False) -> bool:
+    """Write ``report.html`` and ``units.png``; return False when they are already there and not wanted anew."""
+    if run.folder.report.exists() and not anew:
+        return False
+    data, picture = report_run.gather(run)
+    if picture is not None:
+        write_bytes(run.folder.picture, png(picture))
+    write_text(run.folder.report, html(data))
+    return True
+
+
+def is_finished(recipe: Recipe, path: Path, *, only_train: bool) -> bool:
+    """Whether every result of this recipe is in ``path``, so that running it again has nothing to do."""
+    folder = RunFolder(path)
+    if not folder.record.exists():
+        return False
+    folder.claim(recipe)
+    run = Run(path)
+    found, _ = checkpoint.newest(folder.checkpoints, files=("model",))
+    if found is None or found.step < recipe.train.steps:
+        return False
+    if only_train:
+        return True
+    exported = not recipe.export.formats or _is_of(run, folder.units / export.META, "checkpoint_sha256")
+    return exported and _is_of(run, folder.metrics, "checkpoint_sha256") and folder.report.exists()
 
 
 def _is_of(run: Run, path: Path, key: str) -> bool:
@@ -132,6 +166,19 @@ def _model(recipe: Recipe, source: DataSource) -> Model:
     return build(recipe, source.features, source.targets, source.conditions)
 
 
+def _rehearse(recipe: Recipe, source: DataSource, model: Model) -> None:
+    """Find what scoring and export would trip over before hours of training, not after."""
+    rehearse(model, source.split(recipe.evaluate.split), recipe)
+    export.exporters(recipe.export.formats)
+    for name in recipe.export.splits:
+        source.split(name)
+    if recipe.export.formats and model.bottleneck.num_codes == 0:
+        raise RecipeError(
+            f"bottleneck {recipe.bottleneck.name}: quantises nothing, so there are no units to export; "
+            "set export.formats to []"
+        )
+
+
 def _begin(
     trainer: Trainer, source: DataSource, found: checkpoint.Checkpoint | None, display: Display
 ) -> None:
@@ -154,8 +201,10 @@ def _begin(
     if distributed.rank() == 0:
         write_text(folder.record, json.dumps(_record(trainer, source, checksum), indent=1) + "\n")
     distributed.barrier()
-    display.say(f"training on {_device_name(trainer.device)}: {len(trainer.split):,} examples, "
-                f"{sum(p.numel() for p in model.parameters()):,} parameters")
+    display.say(
+        f"training on {_device_name(trainer.device)}: {len(trainer.split):,} examples, "
+        f"{sum(p.numel() for p in model.parameters()):,} parameters"
+    )
 
 
 def _record(trainer: Trainer, source: DataSource, checksum: str) -> dict[str, Any]:
@@ -177,5 +226,3 @@ def _record(trainer: Trainer, source: DataSource, checksum: str) -> dict[str, An
 
 def _device_name(chosen: torch.device) -> str:
     return torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"CPU ({platform.machine()})"
-
-

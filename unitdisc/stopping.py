@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -19,7 +19,7 @@ class Stopping:
         self.asked = False
         self._before: dict[signal.Signals, signal.Handlers | object] = {}
 
-    def __enter__(self) -> Stopping:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._ask) for number in _SIGNALS}
         return self

@@ -101,4 +101,6 @@ def _explained(path: Path, error: OSError, size: int) -> StorageError:
         space = f"; {size:,} bytes needed, {shutil.disk_usage(parent).free:,} free"
     except OSError:
         space = ""
-    return StorageError(f"{path}: could not be written ({error.strerror or error}){space}; what was there is kept")
+    return StorageError(
+        f"{path}: could not be written ({error.strerror or error}){space}; what was there is kept"
+    )

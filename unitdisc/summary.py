@@ -58,7 +58,9 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     bits = bottleneck.num_codebooks * math.log2(max(1, bottleneck.num_codes))
     latents = math.ceil(recipe.train.batch_frames / encoder.stride)
     per = features.unit_of_time
-    quantiser = bottleneck.workspace(latents) + 2 * 4 * latents * project.dim  # latents in, values out, float32
+    quantiser = (
+        bottleneck.workspace(latents) + 2 * 4 * latents * project.dim
+    )  # latents in, values out, float32
     return {
         "recipe": recipe.name,
         "data": recipe.data.name,

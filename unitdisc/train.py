@@ -147,7 +147,7 @@ class Trainer:
         distributed.sum_gradients_(parameters)
         self.scaler.unscale_(self.optimizer)  # after the sum, so that all ranks see the same overflow
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        torch._foreach_mul_(gradients, self._nominal_frames() / max(frames, 1.0))  # noqa: SLF001
+        torch._foreach_mul_(gradients, self._nominal_frames() / max(frames, 1.0))
         norm = torch.nn.utils.get_total_norm(gradients)
         is_finite = bool(torch.isfinite(norm))
         if is_finite:
@@ -244,7 +244,7 @@ class Taken:
         for name, value in named.items():
             add(self.numbers, name, value.detach().double() * losses.num_frames)
         if num_codes:
-            counts = torch.stack([
-                torch.bincount(book[book >= 0], minlength=num_codes) for book in losses.codes.unbind(-1)
-            ])
+            counts = torch.stack(
+                [torch.bincount(book[book >= 0], minlength=num_codes) for book in losses.codes.unbind(-1)]
+            )
             self.counts = counts if self.counts is None else self.counts + counts

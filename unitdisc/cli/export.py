@@ -9,9 +9,15 @@ import click
 
 @click.command("export", short_help="Write the units of a trained run.")
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--format", "formats", multiple=True, metavar="NAME", help="Exporter, repeatable [default: the recipe's].")
-@click.option("--split", "splits", multiple=True, metavar="NAME", help="Split, repeatable [default: the recipe's].")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder [default: RUN/units], replaced as a whole.")
+@click.option(
+    "--format", "formats", multiple=True, metavar="NAME", help="Exporter, repeatable [default: the recipe's]."
+)
+@click.option(
+    "--split", "splits", multiple=True, metavar="NAME", help="Split, repeatable [default: the recipe's]."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder [default: RUN/units], replaced as a whole."
+)
 def command(run_folder: Path, formats: tuple[str, ...], splits: tuple[str, ...], out: Path | None) -> None:
     """Write the units of RUN. `unitdisc plugins exporter` lists the formats."""
     from unitdisc import steps

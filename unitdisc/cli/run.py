@@ -41,7 +41,9 @@ def resolve(
     folder = Path(recipe)
     if (folder / "recipe.yaml").is_file():
         if preset or overrides or out:
-            raise RecipeError(f"{folder}: is a run, which goes on with its own recipe; leave out preset, out and overrides")
+            raise RecipeError(
+                f"{folder}: is a run, which goes on with its own recipe; leave out preset, out and overrides"
+            )
         return recipes.read(folder / "recipe.yaml"), folder
     read = recipes.read(recipe, preset=preset, overrides=overrides)
     name = read.name.replace("/", "-") + (f"-{preset}" if preset else "")
@@ -51,6 +53,7 @@ def resolve(
 def execute(recipe: Recipe, folder: Path, *, only_train: bool) -> None:
     """Run the steps that are not done; under torchrun only the first process goes beyond training."""
     from unitdisc import steps
+    from unitdisc.cli.scores import table
     from unitdisc.run import Run
     from unitdisc.run_folder import RunFolder
 
@@ -66,20 +69,15 @@ def execute(recipe: Recipe, folder: Path, *, only_train: bool) -> None:
             click.echo(f"trained: {folder}\nnext: unitdisc evaluate {folder}")
             return
         run = Run(folder)
-        for work, doing in ((steps.evaluate, "scoring"), (steps.export_units, "exporting units"), (steps.report, "drawing")):
+        for work, doing in (
+            (steps.evaluate, "scoring"),
+            (steps.export_units, "exporting units"),
+            (steps.report, "drawing"),
+        ):
             click.echo(doing)
             work(run)
-    show(run)
-    click.echo(_what_next(folder, only_train=False).lstrip("\n"))
-
-
-def show(run: object) -> None:
-    """Print the table of scores."""
-    from unitdisc.cli.scores import table
-    from unitdisc.run import Run
-
-    assert isinstance(run, Run)
     table(run)
+    click.echo(_what_next(folder, only_train=False).lstrip("\n"))
 
 
 def _what_next(folder: Path, *, only_train: bool) -> str:

@@ -18,9 +18,11 @@ def table(run: Run) -> None:
     metrics = run.metrics
     title = f"{run.recipe.name}, split {metrics['split']}, step {metrics['checkpoint_step']}"
     shown = Table(title=title, title_justify="left")
-    for column in ("score", "value", "chance", "what it is"):
-        shown.add_column(column, justify="left" if column in {"score", "what it is"} else "right")
+    shown.add_column("score")
+    for column in ("value", "chance"):
+        shown.add_column(column, justify="right")
+    shown.add_column("better")
     for score in scores(run):
         chance = "" if score.chance is None else f"{score.chance:.4g}"
-        shown.add_row(score.name, f"{score.value:.4g}", chance, score.detail)
-    Console().print(shown)
+        shown.add_row(score.name, f"{score.value:.4g}", chance, score.better)
+    Console(highlight=False).print(shown)

@@ -13,11 +13,11 @@ from unitdisc.parts import Part
 
 
 class MaskedBatchNorm(Part):
-    """Batch normalisation over valid frames (Ioffe and Szegedy 2015; paper A, section III-A, before the bottleneck).
+    """Batch normalisation over valid frames (Ioffe and Szegedy 2015; paper A, section III-A).
 
-    Differs from ``torch.nn.BatchNorm1d``: padding enters no statistic; in training each micro-batch is normalised
-    by its own mean and variance, and the running ones move once per optimiser step from sums over all ranks and
-    micro-batches, so that two processes give the result of one. Runs in float32.
+    Differs from ``torch.nn.BatchNorm1d``: padding enters no statistic; in training each micro-batch is
+    normalised by its own mean and variance, and the running ones move once per optimiser step from sums over
+    all ranks and micro-batches, so that two processes give the result of one. Runs in float32.
 
     Args:
         dim: Size C of the last dimension, one mean and variance each.
@@ -42,27 +42,39 @@ class MaskedBatchNorm(Part):
         self.register_buffer("pending", torch.zeros(2, dim + 1, dtype=torch.float64), persistent=False)
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """Normalise values (B, T, ..., C) given mask (B, T); what stands on padding is normalised too, unused."""
+        """Normalise values (B, T, ..., C) given mask (B, T); in training the result is 0 on padding."""
         with torch.autocast(values.device.type, enabled=False):
             values = values.float()
             if not self.training:
                 scale = self.weight * (self.running_var + self.eps).rsqrt()
-                return values * scale + (self.bias - self.running_mean * scale)
-            weight = mask.view(*mask.shape, *[1] * (values.dim() - 2)).to(values.dtype)
-            per_frame = values[0, 0].numel() // values.shape[-1]
-            count = (mask.sum() * per_frame).clamp(min=1)
-            over = tuple(range(values.dim() - 1))
-            mean = (values * weight).sum(over) / count
-            centred = (values - mean) * weight  # padding is zero from here on
-            var = (centred * centred).sum(over) / count
-            self._remember(mean.detach(), var.detach(), count)
-            return (values - mean) * ((var + self.eps).rsqrt() * self.weight) + self.bias
+                return (values - self.running_mean) * scale + self.bias
+            if mask.all():  # as with crops: nothing to gather
+                return self._normalize(values)
+            result = torch.zeros_like(values)
+            result[mask] = self._normalize(values[mask])
+            return result
 
-    def _remember(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
-        mean, var = mean.double(), var.double()
-        self.pending[0, :-1] += mean * count
-        self.pending[1, :-1] += (var + mean * mean) * count
-        self.pending[:, -1] += count
+    def _normalize(self, values: Tensor) -> Tensor:
+        """Normalise (..., C) by its own statistics and remember them for the running ones."""
+        rows = values.reshape(-1, values.shape[-1])
+        if len(rows) == 0:
+            return values
+        result, mean, rstd = torch.native_batch_norm(
+            rows,
+            self.weight,
+            self.bias,
+            None,
+            None,
+            True,
+            0.0,
+            self.eps,
+        )
+        mean = mean.detach().double()
+        var = (rstd.detach().double().pow(-2) - self.eps).clamp(min=0)
+        self.pending[0, :-1] += mean * len(rows)
+        self.pending[1, :-1] += (var + mean * mean) * len(rows)
+        self.pending[:, -1] += len(rows)
+        return result.view_as(values)
 
     def before_step(self, progress: float) -> None:
         """Forget the statistics of a step that was skipped."""

@@ -1,0 +1,19 @@
+"""Scores of units (perplexity, usage, NMI, PNMI, purity) and of predictions (error rate, accuracy)."""
+
+from __future__ import annotations
+
+from unitdisc import hookimpl
+
+
+@hookimpl
+def unitdisc_metrics() -> dict[str, str]:
+    """Name the components of this plugin."""
+    return {
+        "perplexity": "unitdisc_metrics.perplexity:Perplexity",
+        "usage": "unitdisc_metrics.usage:Usage",
+        "nmi": "unitdisc_metrics.nmi:NMI",
+        "pnmi": "unitdisc_metrics.pnmi:PNMI",
+        "purity": "unitdisc_metrics.purity:Purity",
+        "per": "unitdisc_metrics.per:PER",
+        "frame_accuracy": "unitdisc_metrics.frame_accuracy:FrameAccuracy",
+    }

@@ -1,0 +1,54 @@
+"""Look up what a recipe names in an utterance: its targets, predictions and codebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unitdisc.errors import RecipeError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unitdisc.metric import Evaluated
+
+
+def target(item: Evaluated, name: str) -> np.ndarray:
+    """Return a target. Raises `RecipeError` naming those that exist."""
+    return _entry(item, "target", name, item.targets)
+
+
+def frame_target(item: Evaluated, name: str) -> np.ndarray:
+    """Return the labels (T,) of a target of kind "frames". Raises `RecipeError` for any other."""
+    labels = target(item, name)
+    if len(labels) != item.num_frames:
+        raise RecipeError(
+            f"{item.key}: target '{name}' has {len(labels)} symbols for {item.num_frames} frames; "
+            "this metric needs a target with one label per frame"
+        )
+    return labels
+
+
+def prediction(item: Evaluated, name: str) -> np.ndarray:
+    """Return what a head predicted. Raises `RecipeError` naming the heads that exist."""
+    return _entry(item, "head", name, item.predictions)
+
+
+def codes(item: Evaluated, book: int | None = None) -> np.ndarray:
+    """Return the codes (S, Q) of all books, or (S, 1) of one. Raises `RecipeError` when there is none."""
+    num_codebooks = item.codes.shape[1]
+    if num_codebooks == 0:
+        raise RecipeError(
+            f"{item.key}: the bottleneck quantises nothing, so there are no units; drop this metric"
+        )
+    if book is None:
+        return item.codes
+    if book >= num_codebooks:
+        raise RecipeError(f"{item.key}: codebook {book} does not exist (accepted: 0 to {num_codebooks - 1})")
+    return item.codes[:, book : book + 1]
+
+
+def _entry(item: Evaluated, what: str, name: str, entries: dict[str, np.ndarray]) -> np.ndarray:
+    if name not in entries:
+        accepted = ", ".join(sorted(entries)) or f"none, the run has no {what}"
+        raise RecipeError(f"{item.key}: no {what} '{name}' to score (accepted: {accepted})")
+    return entries[name]

@@ -1,0 +1,49 @@
+"""Share of the labels' entropy that the units explain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge
+
+from unitdisc.metric import Metric
+from unitdisc_metrics.co_occurrence import CoOccurrence
+from unitdisc_metrics.entropy import entropy
+
+if TYPE_CHECKING:
+    from unitdisc.metric import Evaluated
+
+
+class PNMI(Metric):
+    """Phone-normalised mutual information I(X; Y) / H(X) of labels X and units Y, over frames.
+
+    Defined for HuBERT (Hsu et al. 2021; fairseq ``measure_teacher_quality.py``); the same number as
+    homogeneity (Rosenberg and Hirschberg 2007). It grows with the number of units, so read it beside its
+    chance value. A split with a single label has H(X) = 0, nothing to explain, and scores 0 (homogeneity says
+    1).
+
+    "mutual_information" and "label_entropy" are in bits; "frames", "units" and "labels" say from how many
+    labelled frames, different units and different labels.
+
+    Args:
+        target: Name of a target with one label per frame.
+        book: Codebook to score by itself, from 0; null takes the tuple of all codes as the unit.
+    """
+
+    def __init__(self, *, target: str, book: Annotated[int, Ge(0)] | None = None) -> None:
+        self._pairs = CoOccurrence(target, book)
+
+    def update(self, item: Evaluated) -> None:
+        """Count the frames of one utterance."""
+        self._pairs.add(item)
+
+    def compute(self) -> dict[str, float]:
+        """Return the information and the labels' entropy. Raises `DataError` when no frame had a label."""
+        pairs = self._pairs.result()
+        information, labels = pairs.mutual_information(), entropy(pairs.label_counts)
+        return {
+            "value": information / labels if labels else 0.0,
+            "mutual_information": information,
+            "label_entropy": labels,
+            **pairs.sizes(),
+        }

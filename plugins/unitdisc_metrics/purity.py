@@ -1,0 +1,52 @@
+"""Purity of units and labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from annotated_types import Ge
+
+from unitdisc.metric import Metric
+from unitdisc_metrics.co_occurrence import CoOccurrence
+
+if TYPE_CHECKING:
+    from unitdisc.metric import Evaluated
+
+
+class Purity(Metric):
+    """Phone purity sum_y max_x p(x, y) of labels X and units Y, over frames.
+
+    It is the accuracy of the best many-to-one map from units to labels (HuBERT, Hsu et al. 2021; fairseq's
+    "ref pur"; DistSup's many-to-one accuracy). Counts frames; vqwordseg counts segments instead.
+
+    "cluster_purity" is sum_x max_y p(x, y) (fairseq's "hyp pur"); "frames", "units" and "labels" say from how
+    many labelled frames, different units and different labels.
+
+    Args:
+        target: Name of a target with one label per frame.
+        book: Codebook to score by itself, from 0; null takes the tuple of all codes as the unit.
+    """
+
+    def __init__(self, *, target: str, book: Annotated[int, Ge(0)] | None = None) -> None:
+        self._pairs = CoOccurrence(target, book)
+
+    def update(self, item: Evaluated) -> None:
+        """Count the frames of one utterance."""
+        self._pairs.add(item)
+
+    def compute(self) -> dict[str, float]:
+        """Return both purities. Raises `DataError` when no frame had a label."""
+        pairs = self._pairs.result()
+        return {
+            "value": _purity(pairs.units, pairs.counts),
+            "cluster_purity": _purity(pairs.labels, pairs.counts),
+            **pairs.sizes(),
+        }
+
+
+def _purity(groups: np.ndarray, counts: np.ndarray) -> float:
+    """Return the share of frames that belong to the largest pair of their group."""
+    largest = np.zeros(groups.max() + 1, np.int64)
+    np.maximum.at(largest, groups, counts)
+    return float(largest.sum() / counts.sum())

@@ -1,0 +1,43 @@
+"""How often each tuple of integers occurs, in memory bounded by the number of different tuples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_PENDING = 2**16
+"""Tuples that may wait before they are merged, however few there are."""
+
+
+class TupleCounts:
+    """Counts the rows of integer arrays, given one array after the other."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
+        self._pending = 0
+        self._limit = _PENDING
+
+    def add(self, rows: np.ndarray) -> None:
+        """Count each row of ``rows`` (N, W); W is the same in every call."""
+        if len(rows):
+            self._parts.append(_counted(rows, np.ones(len(rows), np.int64)))
+            self._pending += len(self._parts[-1][0])
+        if self._pending > self._limit:
+            # The limit grows with what is kept, so that merging costs little more than one sort in all.
+            self._limit = max(_PENDING, 2 * len(self._merge()[0]))
+            self._pending = 0
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the different rows (P, W) in ascending order and their counts (P,) int64."""
+        return self._merge() if self._parts else (np.zeros((0, 0), np.int64), np.zeros(0, np.int64))
+
+    def _merge(self) -> tuple[np.ndarray, np.ndarray]:
+        rows, counts = zip(*self._parts, strict=True)
+        self._parts = [_counted(np.concatenate(rows), np.concatenate(counts))]
+        return self._parts[0]
+
+
+def _counted(rows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.lexsort(rows.T[::-1])
+    rows = rows[order]
+    starts = np.flatnonzero(np.r_[True, np.any(rows[1:] != rows[:-1], axis=1)])
+    return rows[starts], np.add.reduceat(counts[order], starts)

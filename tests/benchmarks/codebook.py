@@ -1,0 +1,246 @@
+"""A codebook's step as a multiple of one matrix product, beside vector-quantize-pytorch.
+
+    python tests/benchmarks/codebook.py [--runs 30] [--shapes 4096,64,512 ...] [--cases ema ...] [--json]
+
+A step is the forward pass with its losses, the backward pass and, for moving averages, the update. The floor is one
+float32 product (N, D) by (D, K) into a buffer that is there. Every case of every shape has a process of its own, in
+which floor and step take turns (floor, step, floor, step, ..., floor); a ratio is a step over the mean of the floors
+right before and after it. Memory is the peak of what the step's tensors hold beyond what stands before it. Codes that
+are not the nearest, by distances in float64, void a timing. The peer needs ``pip install 'unitdisc[bench]'``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from measurement import arguments, facts, show, spread, text
+from torch import Tensor, nn
+
+from unitdisc import plugins
+from unitdisc.parts import Padded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHAPES = ["4096,64,512", "8192,128,4096", "8192,64,2048"]
+CASES = {
+    "ema": "unitdisc ema",
+    "gradient": "unitdisc gradient",
+    "peer_ema": "vector-quantize-pytorch, moving averages",
+    "peer_gradient": "vector-quantize-pytorch, learnable",
+}
+BATCH = 16
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One rule on given latents; ``step`` returns the codes (N,) that it chose."""
+
+    step: Callable[[], Tensor]
+    latents: Tensor
+    codebook: Tensor
+
+
+def main() -> None:
+    """Measure, then print."""
+    parser = arguments(__doc__, runs=30)
+    parser.add_argument("--shapes", nargs="+", type=_shape, default=[_shape(shape) for shape in SHAPES])
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
+    options = parser.parse_args()
+    if find_spec("vector_quantize_pytorch") is None:
+        options.cases = [case for case in options.cases if not case.startswith("peer")]
+        print("vector-quantize-pytorch is not installed and left out", file=sys.stderr)
+    # As the command does; threads that spin would steal from each other on shared cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    measurements = [_alone(options, shape, case) for shape in options.shapes for case in options.cases]
+    rows = [
+        ["N, D, K", "case", "ratio: median (p10 to p90)", "CPU ratio", "floor, ms", "peak, MB", "peak / 4NK"]
+    ]
+    rows += [_row(item) for item in measurements]
+    show(measurements, rows, as_json=options.json)
+
+
+def measure(options: argparse.Namespace, shape: tuple[int, int, int], name: str) -> dict[str, Any]:
+    """Return the measurement of one case; the process should have done nothing else."""
+    torch.set_num_threads(options.threads)
+    case, floor = _case(name, shape, options.seed), _floor(shape, options.seed)
+    wrong = _wrong(case)
+    for _ in range(WARM_UP):
+        floor()
+        case.step()
+    peak = _peak_bytes(case.step)
+    floors, steps = [_seconds(floor)], []
+    for _ in range(options.runs):
+        steps.append(_seconds(case.step))
+        floors.append(_seconds(floor))
+    wall, cpu = (
+        [
+            2 * step[clock] / (before[clock] + after[clock])
+            for step, before, after in zip(steps, floors, floors[1:])
+        ]
+        for clock in (0, 1)
+    )
+    return {
+        "benchmark": "codebook",
+        "case": name,
+        "shape": list(shape),
+        "ratio": spread(wall),
+        "cpu_ratio": spread(cpu),
+        "floor_seconds": spread([seconds for seconds, _ in floors]),
+        "peak_bytes": peak,
+        "wrong_codes": wrong,
+        **facts(options),
+    }
+
+
+def _alone(options: argparse.Namespace, shape: tuple[int, int, int], case: str) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(measure, options, shape, case).result()
+
+
+def _case(name: str, shape: tuple[int, int, int], seed: int) -> Case:
+    num_latents, dim, num_codes = shape
+    draw = torch.Generator().manual_seed(seed)
+    batch = BATCH if num_latents % BATCH == 0 else 1
+    values = torch.randn(batch, num_latents // batch, dim, generator=draw, requires_grad=True)
+    codebook = torch.randn(num_codes, dim, generator=draw)
+    from_decoder = torch.randn(values.shape, generator=draw)
+    step = (
+        _peer(name, values, codebook, from_decoder)
+        if name.startswith("peer")
+        else _ours(name, values, codebook, from_decoder)
+    )
+    return Case(step, values.detach().flatten(0, 1), codebook)
+
+
+def _ours(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> Callable[[], Tensor]:
+    rule = plugins.load("bottleneck", name)(codebook.shape[1], num_codes=len(codebook))
+    rule.codebook.data.copy_(codebook)
+    if name == "ema":
+        rule.sums.copy_(codebook)  # counts begin at 1
+    batch, steps, _ = values.shape
+    latents = Padded(values, torch.full((batch,), steps))
+
+    def step() -> Tensor:
+        rule.zero_grad()
+        values.grad = None
+        rule.before_step(0.0)
+        found = rule(latents)
+        torch.autograd.backward([found.values, found.loss], [from_decoder, None])
+        with torch.no_grad():
+            rule.after_step(0.0)
+        return found.codes.flatten()
+
+    return step
+
+
+def _peer(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> Callable[[], Tensor]:
+    from vector_quantize_pytorch import VectorQuantize
+
+    is_learnable = name == "peer_gradient"
+    rule: nn.Module = VectorQuantize(
+        codebook.shape[1],
+        len(codebook),
+        decay=0.99,
+        learnable_codebook=is_learnable,
+        ema_update=not is_learnable,
+        commitment_weight=0.25,
+        rotation_trick=False,  # the straight-through gradient, as ours
+    )
+    inner: Any = rule._codebook
+    inner.embed.data.copy_(codebook)
+    if not is_learnable:
+        inner.embed_avg.copy_(codebook)
+        inner.cluster_size.fill_(1)
+
+    def step() -> Tensor:
+        rule.zero_grad()
+        values.grad = None
+        found, codes, loss = rule(values)
+        torch.autograd.backward([found, loss.sum()], [from_decoder, None])
+        return codes.flatten()
+
+    return step
+
+
+def _floor(shape: tuple[int, int, int], seed: int) -> Callable[[], object]:
+    num_latents, dim, num_codes = shape
+    draw = torch.Generator().manual_seed(seed)
+    left, right = torch.randn(num_latents, dim, generator=draw), torch.randn(num_codes, dim, generator=draw)
+    product = torch.empty(num_latents, num_codes)
+    return lambda: torch.mm(left, right.T, out=product)
+
+
+def _wrong(case: Case) -> float:
+    """Return the share of latents whose code is further away than the nearest by more than rounding."""
+    latents, codebook = case.latents.double(), case.codebook.double()  # before the step moves it
+    codes = case.step()
+    wrong = 0
+    for rows, chosen in zip(latents.split(256), codes.split(256), strict=True):
+        distances = torch.cdist(rows, codebook, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = distances.min(1).values
+        wrong += int((distances.gather(1, chosen[:, None])[:, 0] > nearest * (1 + 1e-5)).sum())
+    return wrong / len(latents)
+
+
+def _seconds(run: Callable[[], object]) -> tuple[float, float]:
+    """Return wall and CPU seconds, the latter over all threads of the process."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    run()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def _peak_bytes(run: Callable[[], object]) -> int:
+    """Return the most that the tensors made by ``run`` held at once."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        run()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trace.json")
+        profile.export_chrome_trace(str(path))
+        events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    held = peak = 0
+    for event in sorted(
+        (event for event in events if event["name"] == "[memory]"), key=lambda event: event["ts"]
+    ):
+        held += event["args"]["Bytes"]
+        peak = max(peak, held)
+    return peak
+
+
+def _shape(given: str) -> tuple[int, int, int]:
+    num_latents, dim, num_codes = map(int, given.split(","))
+    return num_latents, dim, num_codes
+
+
+def _row(item: dict[str, Any]) -> list[str]:
+    num_latents, dim, num_codes = item["shape"]
+    is_void = item["wrong_codes"] > 0
+    return [
+        f"{num_latents}, {dim}, {num_codes}",
+        CASES[item["case"]],
+        f"void: {item['wrong_codes']:.2%} wrong codes" if is_void else text(item["ratio"]),
+        "" if is_void else text(item["cpu_ratio"]),
+        f"{item['floor_seconds']['median'] * 1e3:.1f}",
+        f"{item['peak_bytes'] / 1e6:.1f}",
+        f"{item['peak_bytes'] / (4 * num_latents * num_codes):.2f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

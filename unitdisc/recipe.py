@@ -1,0 +1,127 @@
+"""A recipe: one component per hook with its arguments, checked as a whole before anything is trained.
+
+YAML files are read with the place of every key, laid over one another (`overlay`), and checked against the
+constructors of the components that they name (`sections`); all problems are reported at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Lt, MinLen
+
+from unitdisc import recipe_files, settings, suggest
+from unitdisc.overlay import from_command_line, overlay
+from unitdisc.problems import COMMAND_LINE, Problems, quoted
+from unitdisc.recipe_files import RecipeInfo, available
+from unitdisc.sections import Sections
+from unitdisc.use import Use
+from unitdisc.values import plain
+from unitdisc.yaml_marks import Node, dump, origin, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["Recipe", "RecipeInfo", "Use", "available", "read"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train on, with what, how, and what to score and export.
+
+    Args:
+        name: "speech/ema", for people.
+        seed: Of everything that is drawn.
+        data: Data source.
+        encoder: Frames to latents.
+        latents: What stands between encoder and bottleneck.
+        bottleneck: Latents to codes.
+        decoder: Quantised latents back to the inputs.
+        heads: Tasks and probes by name.
+        metrics: Scores by name.
+        train: How the parts are trained.
+        evaluate: How the model is scored.
+        export: Which units are written.
+    """
+
+    name: str
+    seed: int
+    data: Use
+    encoder: Use
+    latents: settings.Latents
+    bottleneck: Use
+    decoder: Use | None
+    heads: dict[str, Use]
+    metrics: dict[str, Use]
+    train: settings.Train
+    evaluate: settings.Evaluate
+    export: settings.Export
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the recipe with every default as plain values; reading it again gives the same recipe."""
+        return {item.name: _resolved(getattr(self, item.name)) for item in fields(self)}
+
+    def to_yaml(self) -> str:
+        """Return the resolved recipe as a file of its own."""
+        return dump(self.resolved())
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the resolved recipe."""
+        return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()
+
+
+def read(recipe: str | Path, *, preset: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe. Raises `RecipeError` with all of its problems, one per line.
+
+    Args:
+        recipe: A file, or a name such as "speech/ema".
+        preset: Name of an overlay beside the root of the recipe's ``extends``.
+        overrides: ``a.b.c=value``, the value in YAML.
+    """
+    problems = Problems()
+    path = recipe_files.find(recipe, problems)
+    files = recipe_files.chain(path, problems)
+    layers = [sections for _, sections in files]
+    for base in layers[:-1]:
+        base.pop("name", None)  # a name is the recipe's own
+    if preset is not None:
+        layers.append(_preset(files[0][0], preset, problems))
+    layers.append(from_command_line(overrides, problems))
+    sections = Sections(overlay(layers, problems), origin(path), problems)
+    parts = {
+        "name": sections.value("name", Annotated[str, MinLen(1)], recipe_files.name(path)),
+        "seed": sections.value("seed", Annotated[int, Ge(0), Lt(2**63)], 0),
+        **{key: sections.use(key, is_required=True) for key in ("data", "encoder", "bottleneck")},
+        "decoder": sections.use("decoder", is_required=False),
+        **{key: sections.uses(key) for key in ("heads", "metrics")},
+        **{key: sections.settings(key) for key in settings.SECTIONS},
+    }
+    problems.check()
+    return Recipe(**parts)
+
+
+def _preset(root: Path, preset: str, problems: Problems) -> dict[str, Node]:
+    existing = recipe_files.presets(root)
+    if preset not in existing:
+        names = ", ".join(existing) or "none"
+        hint = suggest.hint(preset, existing)
+        problems.add(COMMAND_LINE, f"there is no preset {quoted(preset)}{hint} (accepted: {names})")
+        return {}
+    sections = dict(read_file(existing[preset], problems).data)
+    if extends := sections.pop("extends", None):
+        problems.add(extends.key, "extends: a preset extends nothing, it lies over the recipe; remove it")
+    return sections
+
+
+def _resolved(value: Any) -> Any:
+    if isinstance(value, Use):
+        return value.plain()
+    if isinstance(value, dict):
+        return {name: _resolved(item) for name, item in value.items()}
+    if type(value) in settings.SECTIONS.values():
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    return value

@@ -1,0 +1,122 @@
+"""Recipes as files: by name or path, what each extends, and which presets lie beside it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unitdisc import suggest
+from unitdisc.errors import RecipeError
+from unitdisc.problems import COMMAND_LINE, Place, Problems, quoted
+from unitdisc.yaml_marks import read_file
+
+if TYPE_CHECKING:
+    from unitdisc.yaml_marks import Node
+
+
+@dataclass(frozen=True)
+class RecipeInfo:
+    """A recipe that can be run by its name.
+
+    Args:
+        name: "speech/ema".
+        path: Its file.
+        summary: The first comment line of the file.
+        presets: Names of its presets.
+    """
+
+    name: str
+    path: Path
+    summary: str
+    presets: tuple[str, ...]
+
+
+def folder() -> Path:
+    """Return the recipes folder: inside an installed package, beside it in a source checkout."""
+    package = Path(__file__).parent
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"
+
+
+def available() -> list[RecipeInfo]:
+    """Return the recipes of the recipes folder by name, without bases and presets."""
+    names = (path for path in folder().rglob("*.yaml") if path.stem != "base" and "." not in path.stem)
+    return sorted((_info(path) for path in names), key=lambda info: info.name)
+
+
+def find(recipe: str | Path, problems: Problems) -> Path:
+    """Return the file of a recipe given by path or name."""
+    if os.path.isfile(recipe):  # noqa: PTH113  (false, and no exception, for whatever is no path)
+        return Path(recipe)
+    named = folder() / f"{recipe}.yaml"
+    if os.path.isfile(named):  # noqa: PTH113
+        return named
+    hint = suggest.hint(str(recipe), [info.name for info in available()])
+    what = "is not a file" if os.path.exists(recipe) else "is no recipe"  # noqa: PTH110
+    return problems.stop(COMMAND_LINE, f"{quoted(str(recipe))} {what}{hint} ('unitdisc recipes' lists them)")
+
+
+def name(path: Path) -> str:
+    """Return what a recipe without ``name`` is called: its name in the recipes folder, or its file's."""
+    whole = Path(os.path.abspath(path))  # noqa: PTH100
+    if whole.is_relative_to(folder()):
+        return whole.relative_to(folder()).with_suffix("").as_posix()
+    return path.stem
+
+
+def chain(path: Path, problems: Problems) -> list[tuple[Path, dict[str, Node]]]:
+    """Return the files that make up a recipe and what each holds: the root of ``extends`` first, it last."""
+    files: list[tuple[Path, dict[str, Node]]] = []
+    names: dict[str, Place] = {}
+    while True:
+        sections = dict(read_file(path, problems).data)
+        files.insert(0, (path, sections))
+        extends = sections.pop("extends", None)
+        if extends is None:
+            return files
+        names[os.path.realpath(path)] = extends.place
+        path = _extended(extends, problems)
+        if os.path.realpath(path) in names:
+            problems.stop(
+                extends.place, f"extends: {quoted(extends.data)} extends this file again, in a circle"
+            )
+
+
+def presets(root: Path) -> dict[str, Path]:
+    """Return the overlays of ``root`` by name: ``base.small.yaml`` is the preset "small" of ``base.yaml``."""
+    start, end = f"{root.stem}.", ".yaml"
+    found = {
+        path.name.removeprefix(start).removesuffix(end): path
+        for path in sorted(root.parent.iterdir())
+        if path.name.startswith(start) and path.name.endswith(end) and path.name != start + end[1:]
+    }
+    return {preset: path for preset, path in found.items() if "." not in preset}
+
+
+def _extended(extends: Node, problems: Problems) -> Path:
+    if not isinstance(extends.data, str):
+        problems.stop(extends.place, f"extends must be the path of a recipe, found {extends.found()}")
+    path = Path(os.path.normpath(extends.place.folder / extends.data))
+    if not os.path.isfile(path):  # noqa: PTH113
+        beside = [f.name for f in extends.place.folder.iterdir() if f.suffix == ".yaml"]
+        hint = suggest.hint(extends.data, beside)
+        problems.stop(extends.place, f"extends: no file {quoted(extends.data)}{hint}")
+    return path
+
+
+def _info(path: Path) -> RecipeInfo:
+    try:
+        root = chain(path, Problems())[0][0]
+        found = tuple(presets(root))
+    except RecipeError:
+        found = ()  # reading the recipe says what is wrong with it
+    return RecipeInfo(name(path), path, _summary(path), found)
+
+
+def _summary(path: Path) -> str:
+    for line in path.read_text("utf-8", "replace").splitlines():
+        if line.startswith("#"):
+            return line.strip("# ").rstrip()
+    return ""

@@ -1,0 +1,106 @@
+"""The laws of encoders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from unitdisc.parts import Encoder, Padded
+from unitdisc.testing.laws import (
+    noise,
+    require,
+    require_close,
+    require_gradients,
+    require_state,
+    require_tensors,
+    spoil,
+    supply,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from unitdisc.data import FeatureSpec
+
+    Build = Callable[[], Encoder]
+
+_TOLERANCE = 1e-4  # of float32 products whose order depends on the size of the batch
+
+
+def check_encoder(make: Callable[..., Encoder], features: FeatureSpec) -> None:
+    """Raise an AssertionError that names the first law of `Encoder` that an encoder breaks.
+
+    Args:
+        make: Builds the encoder when called with ``features``.
+        features: What an input frame is.
+    """
+
+    def build() -> Encoder:
+        torch.manual_seed(0)
+        return supply(make, features=features)
+
+    with torch.random.fork_rng(devices=[]):
+        _lengths(build, features)
+        _padding(build, features)
+        _padding_in_training(build, features)
+        _gradients(build, features)
+
+
+def _lengths(build: Build, features: FeatureSpec) -> None:
+    law = "T frames give ceil(T / stride) latents of size dim"
+    encoder = build().eval()
+    require_tensors(encoder)
+    longest = 2 * encoder.stride + 1
+    batches = [[length] for length in range(1, longest + 1)]
+    for lengths in [*batches, [longest, 1, encoder.stride]]:
+        latents = encoder(noise(lengths, *features.shape))
+        expected = [-(-length // encoder.stride) for length in lengths]
+        shape = (len(lengths), max(expected), encoder.dim)
+        found = tuple(latents.values.shape)
+        require(found == shape, law, f"lengths {lengths} give the shape {found} instead of {shape}")
+        counts = latents.lengths.tolist()
+        require(counts == expected, law, f"lengths {lengths} give the lengths {counts} instead of {expected}")
+
+
+def _padding(build: Build, features: FeatureSpec) -> None:
+    law = "padding changes nothing"
+    encoder = build().eval()
+    lengths = [3 * encoder.stride + 1, 1, 2 * encoder.stride]
+    batch = noise(lengths, *features.shape)
+    with torch.no_grad():
+        latents = encoder(batch)
+        padded = encoder(spoil(batch, 1e3, extra=2 * encoder.stride + 1))
+        require_close(_valid(padded), _valid(latents), law, "latents", tolerance=_TOLERANCE)
+        for number, length in enumerate(lengths):
+            alone = encoder(
+                Padded(batch.values[number : number + 1, :length], batch.lengths[number : number + 1])
+            )
+            together = latents.values[number : number + 1, : alone.values.shape[1]]
+            what = f"latents of {length} frames alone and in a batch"
+            require_close(alone.values, together, law, what, tolerance=_TOLERANCE)
+
+
+def _padding_in_training(build: Build, features: FeatureSpec) -> None:
+    law = "padding changes nothing in training"
+    encoders = build().train(), build().train()
+    batch = noise([3 * encoders[0].stride + 1, 1, 2 * encoders[0].stride], *features.shape)
+    outputs = []
+    for encoder, inputs in zip(encoders, (batch, spoil(batch, 1e3)), strict=True):
+        encoder.before_step(0.5)
+        torch.manual_seed(1)
+        outputs.append(_valid(encoder(inputs)))
+        encoder.after_step(0.5)
+    require_close(outputs[1], outputs[0], law, "latents", tolerance=_TOLERANCE)
+    require_state(encoders[1], encoders[0], law, tolerance=_TOLERANCE)
+
+
+def _gradients(build: Build, features: FeatureSpec) -> None:
+    encoder = build().train()
+    latents = _valid(encoder(noise([4 * encoder.stride, 2 * encoder.stride], *features.shape)))
+    (latents * torch.randn(latents.shape)).sum().backward()
+    require_gradients(encoder)
+
+
+def _valid(latents: Padded) -> torch.Tensor:
+    return latents.values[latents.mask]

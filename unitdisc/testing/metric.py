@@ -1,0 +1,119 @@
+"""The laws of metrics."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unitdisc.errors import RecipeError
+from unitdisc.metric import Evaluated
+from unitdisc.testing.laws import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from unitdisc.data import TargetSpec
+    from unitdisc.metric import Metric
+
+_NUM_CODES = 6
+_STRIDE = 3
+
+
+def check_metric(
+    make: Callable[[], Metric],
+    *,
+    targets: Mapping[str, TargetSpec] | None = None,
+    heads: Mapping[str, TargetSpec] | None = None,
+    num_codebooks: int = 1,
+) -> None:
+    """Raise an AssertionError that names the first law of `Metric` that a metric breaks.
+
+    Args:
+        make: Builds the metric: ``partial(PER, head="ctc", target="phones_sequence")``.
+        targets: The references that the utterances have, which are drawn at random.
+        heads: What each head predicts, which is drawn at random too.
+        num_codebooks: Q of the units.
+    """
+    items = _utterances(dict(targets or {}), dict(heads or {}), num_codebooks)
+    result = _score(make(), items)
+    law = "compute returns finite numbers, the main one under 'value'"
+    require("value" in result, law, f"found the keys {sorted(result)}")
+    for name, value in result.items():
+        right = isinstance(value, float | int) and math.isfinite(value)
+        require(right, law, f"{name!r} is {value!r}")
+    _order(make, items, result)
+    _fresh(make, items, result)
+    _leaves_items_alone(make, items)
+    _names(make, items)
+
+
+def _score(metric: Metric, items: list[Evaluated]) -> dict[str, float]:
+    for item in items:
+        metric.update(item)
+    return metric.compute()
+
+
+def _order(make: Callable[[], Metric], items: list[Evaluated], expected: dict[str, float]) -> None:
+    law = "the order of utterances does not matter"
+    for name, value in _score(make(), items[::-1]).items():
+        same = math.isclose(value, expected[name], rel_tol=1e-9, abs_tol=1e-12)
+        require(same, law, f"{name!r} is {value} backwards and {expected[name]} forwards")
+
+
+def _fresh(make: Callable[[], Metric], items: list[Evaluated], expected: dict[str, float]) -> None:
+    law = "instances share no state and compute changes none"
+    metric, other = make(), make()
+    other.update(items[0])
+    found = _score(metric, items)
+    require(found == expected, law, f"{found} instead of {expected} beside another instance")
+    again = metric.compute()
+    require(again == expected, law, f"{again} instead of {expected} the second time")
+
+
+def _leaves_items_alone(make: Callable[[], Metric], items: list[Evaluated]) -> None:
+    given = copy.deepcopy(items)
+    _score(make(), given)
+    for item, before in zip(given, items, strict=True):
+        arrays = [item.codes, *item.targets.values(), *item.predictions.values()]
+        kept = [before.codes, *before.targets.values(), *before.predictions.values()]
+        changed = sum(not np.array_equal(one, other) for one, other in zip(arrays, kept, strict=True))
+        require(
+            changed == 0,
+            "update does not change what it is given",
+            f"{changed} arrays of {item.key!r} changed",
+        )
+
+
+def _names(make: Callable[[], Metric], items: list[Evaluated]) -> None:
+    law = "a target or head that does not exist is a RecipeError"
+    item = items[0]
+    bare = Evaluated(item.key, item.codes, item.num_codes, item.num_frames, item.stride)
+    try:
+        make().update(bare)
+    except RecipeError:
+        return
+    except Exception as error:  # noqa: BLE001  (whatever else it raises breaks the law)
+        require(holds=False, law=law, found=f"{type(error).__name__}: {error}")
+
+
+def _utterances(
+    targets: dict[str, TargetSpec], heads: dict[str, TargetSpec], num_codebooks: int
+) -> list[Evaluated]:
+    rng = np.random.default_rng(0)
+    items = []
+    for number, num_frames in enumerate([40, 1, 23, 12]):
+        num_units = -(-num_frames // _STRIDE)
+        sizes = {"frames": num_frames, "sequence": max(1, num_units // 2)}
+        drawn = [
+            {name: rng.integers(0, len(spec.vocab), sizes[spec.kind]) for name, spec in group.items()}
+            for group in (targets, heads)
+        ]
+        for name, spec in targets.items():
+            if spec.kind == "frames":
+                drawn[0][name][1::5] = -1
+        codes = rng.integers(0, _NUM_CODES, (num_units, num_codebooks))
+        items.append(Evaluated(f"u{number}", codes, _NUM_CODES, num_frames, _STRIDE, *drawn))
+    return items
