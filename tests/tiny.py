@@ -30,6 +30,7 @@ data: {{use: lines, root: lines, labels: [strokes]}}
 encoder: {{use: line_conv, channels: [4, 4, 4, 4, 4, 4, 4], hidden: 4, projection: 8, layers: 1}}
 latents: {{norm: batch, dim: 8}}
 bottleneck: {{use: ema, num_codes: 8}}
+decoder: {{use: grey_levels, channels: 8}}
 heads:
   probe: {{use: framewise, target: strokes, detach: true}}
 metrics:
@@ -47,7 +48,7 @@ decoder: {{use: frames, hidden: 8, layers: 1}}
 """
 _TRAINING = """
 train:
-  {{steps: {steps}, batch_frames: 256, crop: 32, lr: 2.0e-3, warmup: 4, average: 0.9, threads: 1,
+  {{steps: {steps}, batch_frames: 256, crop: 32, lr: 2.0e-2, warmup: 0, average: 0.9, threads: 1,
     device: cpu, checkpoint_every: 3, keep: 2, log_every: 4}}
 """
 
@@ -82,10 +83,13 @@ def command(*arguments: str | Path) -> Done:
 def start(
     *arguments: str | Path, module: tuple[str, ...] = ("unitdisc",), **more: Any
 ) -> subprocess.Popen[str]:
-    """Start the command in a process of its own, its own group, where no bar is drawn."""
+    """Start the command in a process and a group of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Compiling torch anew in each process would take longer than everything that is tested.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.Popen(
         [sys.executable, "-m", *module, *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

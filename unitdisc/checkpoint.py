@@ -59,8 +59,11 @@ def write(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         write_text(partial / "state.json", state)
         sums["state.json"] = hashlib.sha256(state.encode()).hexdigest()
         write_text(partial / _MANIFEST, json.dumps(sums, indent=1, sort_keys=True))
-    for old in _folders(folder)[keep:]:
-        shutil.rmtree(old)
+    # A newer one is damaged, or training would have gone on from it.
+    kept = [path for path in _folders(folder) if path.name <= target.name][:keep]
+    for path in _folders(folder):
+        if path not in kept:
+            shutil.rmtree(path)
     return target
 
 
@@ -85,6 +88,8 @@ def read(folder: Path, *, files: tuple[str, ...] = ()) -> Checkpoint:
     try:
         manifest = (folder / _MANIFEST).read_bytes()
         sums = json.loads(manifest)
+        if {"state.json", *(path.name for path in folder.glob("*.safetensors"))} != set(sums):
+            raise StorageError(f"{folder}: does not hold the files that {_MANIFEST} lists")
         state = json.loads(_verified(folder, "state.json", sums))
         tensors = {
             name.removesuffix(".safetensors"): load(_verified(folder, name, sums))

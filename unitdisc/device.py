@@ -26,5 +26,10 @@ def choose(train: Train) -> torch.device:
             raise RecipeError("train.amp: fp16 works on CUDA only; use bf16 or none")
         return torch.device("cpu")
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if device.index >= torch.cuda.device_count():
+        raise RecipeError(
+            f"torchrun started process {device.index + 1} of this machine, but torch sees "
+            f"{torch.cuda.device_count()} CUDA device(s); start one process per device, or use train.device=cpu"
+        )
     torch.cuda.set_device(device)
     return device

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from unitdisc import plugins
+from unitdisc.errors import StorageError
 from unitdisc.storage import new_folder, write_text
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def write(
         exporters: By format name.
         meta: What goes into ``units.meta.json`` beside the counts and checksums added here.
     """
+    if folder.exists() and not (folder / META).is_file() and not _is_empty(folder):
+        raise StorageError(f"{folder}: holds other files, which would be lost; give a new folder")
     with new_folder(folder) as partial:
         files: dict[str, dict[str, Any]] = {}
         for split, sequences in units.items():
@@ -57,6 +60,10 @@ def write(
         content = {**meta, "splits": splits, "files": files}
         write_text(partial / META, json.dumps(content, indent=1, sort_keys=True) + "\n")
     return [*files, META]
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def exporters(names: Sequence[str]) -> dict[str, Exporter]:

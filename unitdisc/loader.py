@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,20 +20,39 @@ if TYPE_CHECKING:
 
 
 class Cropped(Dataset["Example"]):
-    """Examples of a split by `Item`, cut at a place that depends on seed, epoch and index alone."""
+    """Examples of a split by `Item`, cut at a place that depends on seed, epoch and index alone.
 
-    def __init__(self, split: Split, *, crop: int | None, seed: int) -> None:
+    Args:
+        split: Where examples come from; the first to be loaded stay in memory.
+        crop: Frames of a crop; None gives whole examples.
+        seed: Seed of the run.
+        memory: Bytes of inputs to keep.
+    """
+
+    def __init__(self, split: Split, *, crop: int | None, seed: int, memory: int = 0) -> None:
         self.split = split
         self.crop = crop
         self.seed = seed
+        self.memory = memory
+        self._kept: dict[int, Example] = {}
 
     def __getitem__(self, item: Item) -> Example:
-        example = self.split[item.index]
+        example = self._example(item.index)
         if self.crop is None or len(example.inputs) <= self.crop:
             return example
         rng = np.random.Generator(np.random.PCG64([self.seed, item.epoch, item.index]))
         start = int(rng.integers(len(example.inputs) - self.crop + 1))
         return example.crop(start, start + self.crop)
+
+    def _example(self, index: int) -> Example:
+        if index in self._kept:
+            return self._kept[index]
+        example = self.split[index]
+        size = example.inputs.nbytes
+        if size <= self.memory:
+            self.memory -= size
+            self._kept[index] = example
+        return example
 
 
 class _Share:
@@ -48,20 +68,30 @@ class _Share:
 
 
 def batches(
-    split: Split, stream: Stream, start: Position, *, crop: int | None, rank: int, ranks: int, workers: int
+    split: Split,
+    stream: Stream,
+    start: Position,
+    *,
+    crop: int | None,
+    rank: int,
+    ranks: int,
+    workers: int,
+    memory: int = 0,
 ) -> Iterator[Batch]:
     """Yield this rank's share of the batches that follow ``start``, without end."""
     loader: DataLoader[Example] = DataLoader(
-        Cropped(split, crop=crop, seed=stream.seed),
+        Cropped(split, crop=crop, seed=stream.seed, memory=memory // max(1, workers)),
         batch_sampler=_Share(stream, start, rank=rank, ranks=ranks),
         collate_fn=collate,
         num_workers=workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_leave_signals,
         pin_memory=torch.cuda.is_available(),
     )
     return iter(loader)
 
 
-def _one_thread(worker: int) -> None:
+def _leave_signals(worker: int) -> None:
+    """Let the training process decide: a signal to the whole group must not end what it still reads from."""
     del worker
-    torch.set_num_threads(1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unitdisc import checkpoint, recipe, state
 from unitdisc.data import FeatureSpec, TargetSpec
-from unitdisc.errors import StorageError
+from unitdisc.errors import DataError, StorageError
 from unitdisc.infer import as_units, codes_of, units_of
 from unitdisc.model import Model, build
 from unitdisc.run_folder import RunFolder, read_json
@@ -55,9 +55,16 @@ class Run:
 
     @cached_property
     def source(self) -> DataSource:
-        """The run's data source, prepared."""
+        """The run's data source, prepared. Raises `DataError` when its numbers mean other things by now."""
         source: DataSource = self.recipe.data.build()
         source.prepare()
+        targets = {name: [spec.kind, list(spec.vocab)] for name, spec in source.targets.items()}
+        conditions = {name: list(values) for name, values in source.conditions.items()}
+        if (targets, conditions) != (self.record["targets"], self.record["conditions"]):
+            raise DataError(
+                f"{self.folder.path}: the symbols or conditions of the data are not those of training; "
+                "restore the data, or train anew with another --out"
+            )
         return source
 
     @cached_property
@@ -87,6 +94,9 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """The content of ``metrics.json``. Raises `StorageError` when the run has not been evaluated."""
+        if not self.folder.metrics.exists():
+            path = self.folder.path
+            raise StorageError(f"{path}: has not been scored; do it with: unitdisc evaluate {path}")
         return read_json(self.folder.metrics)
 
     def units(self, split: str) -> Iterator[Units]:
@@ -118,7 +128,7 @@ class Run:
             "unit_of_time": features.unit_of_time,
             "step": self.model.stride / features.frame_rate,
             "offset": 0.0,
-            "data_sha256": self.record["data"]["sha256"],
+            "data_sha256": self.source.checksum(),
             "unitdisc": self.record["versions"]["unitdisc"],
         }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unitdisc.errors import RecipeError, StorageError
-from unitdisc.storage import sweep, write_text
+from unitdisc.storage import is_partial, sweep, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,12 +75,12 @@ class RunFolder:
         return self.recipe.exists()
 
     def claim(self, recipe: Recipe) -> None:
-        """Make the folder this recipe's. Raises `RecipeError` when it holds another recipe's run."""
-        if not self.is_started():
-            if self.path.exists() and any(entry.name != "run.lock" for entry in self.path.iterdir()):
-                raise RecipeError(
-                    f"{self.path}: holds other files and no run; choose another --out or an empty folder"
-                )
+        """Make the folder this recipe's. Raises `RecipeError` when it holds another recipe's run.
+
+        A recipe that failed before its first step, over a wrong path for example, holds nothing back.
+        """
+        self._refuse_other_files()
+        if not (self.record.exists() or self.checkpoints.exists()):
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.recipe, recipe.to_yaml())
             return
@@ -90,6 +90,15 @@ class RunFolder:
                 "or go on with the recipe it has: unitdisc train " + str(self.path)
             )
 
+    def _refuse_other_files(self) -> None:
+        is_foreign = not self.is_started() and self.path.is_dir()
+        if is_foreign and any(
+            entry.name != "run.lock" and not is_partial(entry) for entry in self.path.iterdir()
+        ):
+            raise RecipeError(
+                f"{self.path}: holds other files and no run; choose another --out or an empty folder"
+            )
+
     def read_record(self) -> dict[str, Any]:
         """Return ``run.json``. Raises `StorageError` when it cannot be read."""
         return read_json(self.record)
@@ -97,6 +106,7 @@ class RunFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder against other processes. Raises `StorageError` naming the holder."""
+        self._refuse_other_files()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "run.lock").open("a+")

@@ -47,6 +47,7 @@ class Train:
         device: "auto" (CUDA when there is one), "cpu" or "cuda".
         threads: CPU threads; null takes OMP_NUM_THREADS, else one less than there are cores but both of two.
         workers: Data loading processes beside the training process.
+        cache_mb: MiB of training inputs that stay in memory once loaded, in each process; 0 keeps none.
         checkpoint_every: Steps between checkpoints.
         keep: Checkpoints kept.
         log_every: Steps between lines of the log.
@@ -72,6 +73,7 @@ class Train:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Gt(0)] | None = None
     workers: Annotated[int, Ge(0)] = 0
+    cache_mb: Annotated[int, Ge(0)] = 1024
     checkpoint_every: Annotated[int, Gt(0)] = 500
     keep: Annotated[int, Gt(0)] = 2
     log_every: Annotated[int, Gt(0)] = 50

@@ -37,6 +37,10 @@ def train(recipe: Recipe, path: Path) -> bool:
     Under torchrun every process calls it; only rank 0 writes.
     """
     folder = RunFolder(path)
+    # Before the processes meet: the first of them may know already that there is nothing to do, and not come.
+    if folder.record.exists() and _is_trained(folder, recipe):
+        folder.claim(recipe)
+        return False
     chosen = device.choose(recipe.train)
     distributed.start(chosen)
     try:
@@ -44,11 +48,9 @@ def train(recipe: Recipe, path: Path) -> bool:
             folder.claim(recipe)
         distributed.barrier()
         source = _prepared(recipe)
-        split = _training_split(source)
+        split = _training_split(source, recipe)
         found, complaints = checkpoint.newest(folder.checkpoints)
         model = _model(recipe, source).to(chosen)
-        if found is not None and found.step >= recipe.train.steps:
-            return False
         _rehearse(recipe, source, model)
         trainer = Trainer(recipe, model=model, split=split, folder=folder)
         display = Display(
@@ -56,7 +58,10 @@ def train(recipe: Recipe, path: Path) -> bool:
         )
         with display:
             for line in complaints:
-                display.say(f"warning: {line}; going on from the one before")
+                instead = (
+                    "going on from the one before" if found else "there is no other, so training starts anew"
+                )
+                display.say(f"warning: {line}; {instead}")
             _begin(trainer, source, found, display)
             trainer.run(display)
         return True
@@ -77,6 +82,7 @@ def evaluate(run: Run) -> bool:
         "weights": run.weights,
         **score(run.model, run.source.split(split), run.recipe),
     }
+    run.folder.report.unlink(missing_ok=True)  # it shows the scores of an earlier checkpoint
     write_text(run.folder.metrics, json.dumps(content, indent=1) + "\n")
     return True
 
@@ -97,11 +103,8 @@ def export_units(
     if not formats or not splits:
         return []
     writers = export.exporters(formats)
-    meta = target / export.META
-    if _is_of(run, meta, "checkpoint_sha256"):
-        there = {(file["format"], file["split"]) for file in read_json(meta)["files"].values()}
-        if there == {(name, split) for name in formats for split in splits}:
-            return []
+    if _is_exported(run, target, formats, splits):
+        return []
     run.model.to(device.choose(run.recipe.train))
     if run.model.bottleneck.num_codes == 0:
         raise RecipeError(
@@ -129,13 +132,30 @@ def is_finished(recipe: Recipe, path: Path, *, only_train: bool) -> bool:
         return False
     folder.claim(recipe)
     run = Run(path)
-    found, _ = checkpoint.newest(folder.checkpoints, files=("model",))
-    if found is None or found.step < recipe.train.steps:
+    if not _is_trained(folder, recipe):
         return False
     if only_train:
         return True
-    exported = not recipe.export.formats or _is_of(run, folder.units / export.META, "checkpoint_sha256")
+    wanted = recipe.export
+    exported = not (wanted.formats and wanted.splits) or _is_exported(
+        run, folder.units, wanted.formats, wanted.splits
+    )
     return exported and _is_of(run, folder.metrics, "checkpoint_sha256") and folder.report.exists()
+
+
+def _is_trained(folder: RunFolder, recipe: Recipe) -> bool:
+    """Whether the last step's checkpoint is there and whole."""
+    found, _ = checkpoint.newest(folder.checkpoints, files=("model",))
+    return found is not None and found.step >= recipe.train.steps
+
+
+def _is_exported(run: Run, target: Path, formats: Sequence[str], splits: Sequence[str]) -> bool:
+    """Whether ``target`` holds just these units of the run's newest checkpoint."""
+    meta = target / export.META
+    if not _is_of(run, meta, "checkpoint_sha256"):
+        return False
+    there = {(file["format"], file["split"]) for file in read_json(meta)["files"].values()}
+    return there == {(name, split) for name in formats for split in splits}
 
 
 def _is_of(run: Run, path: Path, key: str) -> bool:
@@ -153,11 +173,24 @@ def _prepared(recipe: Recipe) -> DataSource:
     return source
 
 
-def _training_split(source: DataSource) -> Split:
+def _training_split(source: DataSource, recipe: Recipe) -> Split:
     split = source.split("train")
     if len(split) == 0:
         raise DataError("data: the train split is empty; training needs at least one example")
+    if recipe.train.crop is not None and max(split.lengths) > recipe.train.crop:
+        _check_cuttable(split, source)
     return split
+
+
+def _check_cuttable(split: Split, source: DataSource) -> None:
+    """Raise `RecipeError` where a crop could not tell which symbols of a sequence it holds."""
+    middles = split[0].middles
+    for name, spec in source.targets.items():
+        if spec.kind == "sequence" and name not in middles:
+            raise RecipeError(
+                f"train.crop: the symbols of target {name!r} have no times, so a crop cannot cut it; "
+                "set train.crop to null or leave the target out"
+            )
 
 
 def _model(recipe: Recipe, source: DataSource) -> Model:

@@ -80,6 +80,11 @@ def sweep(folder: Path) -> None:
             partial.unlink(missing_ok=True)
 
 
+def is_partial(path: Path) -> bool:
+    """Whether ``path`` is something that was being written."""
+    return path.name.startswith(_PARTIAL)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside ``folder`` durable."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -80,22 +80,31 @@ class Trainer:
                 taken = self._take_step([next(batches) for _ in range(self._share())], stop=stopping.asked)
                 self.step += 1
                 display.step(self.step)
-                log.add(taken.numbers, taken.counts, taken.frames)
+                if not taken.is_skipped:  # on all ranks or on none, so that they log the same names
+                    log.add(taken.numbers, taken.counts, taken.frames)
                 if self.step % self.settings.log_every == 0 or self.step == self.settings.steps:
-                    display.numbers(log.write(self.step, self._facts()))
+                    record = log.write(self.step, self._facts())
+                    if "loss" in record:  # not when every step since the last line was skipped
+                        display.numbers(record)
                 if self._is_time_to_save(stop=taken.stop):
                     self._save()
-                if taken.stop and self.step < self.settings.steps:
-                    raise Interrupted(
-                        f"stopped after step {self.step} of {self.settings.steps}, everything is saved; "
-                        f"go on with: unitdisc run {self.folder.path}"
-                    )
+                if taken.stop:
+                    raise self._interrupted()
+            if stopping.asked:  # during the last step: what comes after training is not to begin either
+                raise self._interrupted()
+
+    def _interrupted(self) -> Interrupted:
+        return Interrupted(
+            f"stopped after step {self.step} of {self.settings.steps}, everything is saved; "
+            f"go on with: unitdisc run {self.folder.path}"
+        )
 
     def _take_step(self, batches: list[Batch], *, stop: bool) -> Taken:
         """Move everything by one optimiser step, or skip it on all ranks when a number is not finite."""
         settings = self.settings
         optimizer.set_lr(self.optimizer, self.step, settings)
         progress = self.step / settings.steps
+        self._seed(settings.batches_per_step)
         for part in self.model.parts():
             part.before_step(progress)
         self.optimizer.zero_grad(set_to_none=True)
@@ -105,9 +114,11 @@ class Trainer:
         frames, bad, stops = distributed.all_sum_(shared).tolist()
         taken.stop = stops > 0
         if bad or not self._apply_gradient(frames):
+            taken.is_skipped = True
             self._skip(batches)
             return taken
         self.skipped = 0
+        self._seed(settings.batches_per_step + 1)
         with torch.no_grad():
             for part in self.model.parts():
                 part.after_step(progress)
@@ -118,9 +129,7 @@ class Trainer:
     def _accumulate(self, batches: list[Batch]) -> Taken:
         taken = Taken(frames=sum(batch.num_frames for batch in batches))
         for number, batch in enumerate(batches):
-            # Dropout and other noise depend on seed, step and micro-batch only: exact resume, any number of ranks.
-            place = number * distributed.world_size() + distributed.rank()
-            torch.manual_seed(hash((self.recipe.seed, self.step, place)) & 0x7FFF_FFFF_FFFF_FFFF)
+            self._seed(number * distributed.world_size() + distributed.rank())
             try:
                 losses = self._forward(batch.to(self.device))
             except NonFiniteLatentsError:
@@ -129,6 +138,14 @@ class Trainer:
             self.scaler.scale(losses.total / self._nominal_frames()).backward()
             taken.add(losses, self.model.bottleneck.num_codes)
         return taken
+
+    def _seed(self, place: int) -> None:
+        """Make noise depend on seed, step and place alone: exact resume, any number of ranks.
+
+        Places are the step's micro-batches and, behind them, the two step methods of the parts, in which every
+        rank must draw the same.
+        """
+        torch.manual_seed(hash((self.recipe.seed, self.step, place)) & 0x7FFF_FFFF_FFFF_FFFF)
 
     def _forward(self, batch: Batch) -> Losses:
         dtype = _AUTOCAST.get(self.settings.amp)
@@ -198,6 +215,7 @@ class Trainer:
             rank=distributed.rank(),
             ranks=distributed.world_size(),
             workers=settings.workers,
+            memory=settings.cache_mb * 2**20,
         )
         for number, batch in enumerate(own):
             if number % self._share() == 0:
@@ -225,7 +243,7 @@ class Trainer:
             raise RecipeError(
                 "train.tensorboard: needs the extra: pip install 'unitdisc[tensorboard]', or set it to false"
             ) from error
-        return SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.step)
+        return SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.step + 1)
 
 
 @dataclass
@@ -234,6 +252,7 @@ class Taken:
 
     frames: int
     is_bad: bool = False
+    is_skipped: bool = False
     stop: bool = False
     numbers: dict[str, Tensor] = field(default_factory=dict)
     counts: Tensor | None = None

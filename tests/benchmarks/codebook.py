@@ -21,6 +21,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from measurement import arguments, facts, show, spread, text
 from torch import Tensor, nn
 
 from unitdisc import plugins
+from unitdisc.codebook import quantize
 from unitdisc.parts import Padded
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ SHAPES = ["4096,64,512", "8192,128,4096", "8192,64,2048"]
 CASES = {
     "ema": "unitdisc ema",
     "gradient": "unitdisc gradient",
+    "quantize": "unitdisc quantize alone",
     "peer_ema": "vector-quantize-pytorch, moving averages",
     "peer_gradient": "vector-quantize-pytorch, learnable",
 }
@@ -65,6 +68,7 @@ def main() -> None:
         print("vector-quantize-pytorch is not installed and left out", file=sys.stderr)
     # As the command does; threads that spin would steal from each other on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler looks for a GPU, and complains without one
     measurements = [_alone(options, shape, case) for shape in options.shapes for case in options.cases]
     rows = [
         ["N, D, K", "case", "ratio: median (p10 to p90)", "CPU ratio", "floor, ms", "peak, MB", "peak / 4NK"]
@@ -89,7 +93,7 @@ def measure(options: argparse.Namespace, shape: tuple[int, int, int], name: str)
     wall, cpu = (
         [
             2 * step[clock] / (before[clock] + after[clock])
-            for step, before, after in zip(steps, floors, floors[1:])
+            for step, (before, after) in zip(steps, pairwise(floors), strict=True)
         ]
         for clock in (0, 1)
     )
@@ -119,15 +123,29 @@ def _case(name: str, shape: tuple[int, int, int], seed: int) -> Case:
     values = torch.randn(batch, num_latents // batch, dim, generator=draw, requires_grad=True)
     codebook = torch.randn(num_codes, dim, generator=draw)
     from_decoder = torch.randn(values.shape, generator=draw)
-    step = (
-        _peer(name, values, codebook, from_decoder)
-        if name.startswith("peer")
-        else _ours(name, values, codebook, from_decoder)
-    )
+    build = _quantize if name == "quantize" else _peer if name.startswith("peer") else _rule
+    step = build(name, values, codebook, from_decoder)
     return Case(step, values.detach().flatten(0, 1), codebook)
 
 
-def _ours(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> Callable[[], Tensor]:
+def _quantize(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> Callable[[], Tensor]:
+    """The engine without what rules add: padding, statistics for the log, moving averages."""
+    del name
+    latents = values.detach().flatten(0, 1).requires_grad_()
+    books = codebook.clone().requires_grad_()
+    slope = from_decoder.flatten(0, 1)
+
+    def step() -> Tensor:
+        found = quantize(latents, books)
+        loss = found.codebook_loss + 0.25 * found.commitment_loss
+        torch.autograd.backward([found.values, loss], [slope, None])
+        latents.grad = books.grad = None
+        return found.codes
+
+    return step
+
+
+def _rule(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> Callable[[], Tensor]:
     rule = plugins.load("bottleneck", name)(codebook.shape[1], num_codes=len(codebook))
     rule.codebook.data.copy_(codebook)
     if name == "ema":
@@ -136,13 +154,13 @@ def _ours(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> 
     latents = Padded(values, torch.full((batch,), steps))
 
     def step() -> Tensor:
-        rule.zero_grad()
-        values.grad = None
         rule.before_step(0.0)
         found = rule(latents)
         torch.autograd.backward([found.values, found.loss], [from_decoder, None])
         with torch.no_grad():
             rule.after_step(0.0)
+        rule.zero_grad()
+        values.grad = None
         return found.codes.flatten()
 
     return step
@@ -168,10 +186,10 @@ def _peer(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> 
         inner.cluster_size.fill_(1)
 
     def step() -> Tensor:
-        rule.zero_grad()
-        values.grad = None
         found, codes, loss = rule(values)
         torch.autograd.backward([found, loss.sum()], [from_decoder, None])
+        rule.zero_grad()
+        values.grad = None
         return codes.flatten()
 
     return step
@@ -206,9 +224,8 @@ def _seconds(run: Callable[[], object]) -> tuple[float, float]:
 
 def _peak_bytes(run: Callable[[], object]) -> int:
     """Return the most that the tensors made by ``run`` held at once."""
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as profile:
+    cpu = torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[cpu], profile_memory=True, acc_events=True) as profile:
         run()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "trace.json")

@@ -43,8 +43,8 @@ def facts(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def spread(samples: list[float]) -> dict[str, float]:
-    """Return median, p10 and p90."""
-    ordered = sorted(samples)
+    """Return median, p10 and p90, to 6 digits."""
+    ordered = sorted(float(f"{sample:.6g}") for sample in samples)
     tenth = round(0.1 * (len(ordered) - 1))
     return {"median": statistics.median(ordered), "p10": ordered[tenth], "p90": ordered[-1 - tenth]}
 

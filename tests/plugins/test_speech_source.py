@@ -210,7 +210,7 @@ def test_a_corpus_component_is_made_once_per_parameters(monkeypatch):
 
 
 def test_root_or_corpus_is_needed_and_not_both():
-    assert "found neither of root and corpus" in error_of(Speech)
+    assert "data.root is missing" in error_of(Speech().prepare)
     assert "found both" in error_of(lambda: Speech(root=Path("x"), corpus=Tones(number=1)))
     assert "no label table to fold" in error_of(lambda: Speech(root=Path("x"), labels=(), fold=Path("y")))
 

@@ -17,4 +17,6 @@ def command(run_folder: Path) -> None:
     run = load(run_folder)
     with run.folder.locked():
         steps.report(run, anew=True)
-    click.echo(f"{run.folder.report}\n{run.folder.picture}")
+    for path in (run.folder.report, run.folder.picture):
+        if path.exists():
+            click.echo(path)

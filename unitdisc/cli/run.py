@@ -83,10 +83,9 @@ def execute(recipe: Recipe, folder: Path, *, only_train: bool) -> None:
 def _what_next(folder: Path, *, only_train: bool) -> str:
     if only_train:
         return ""
+    places = {"units": folder / "units", "picture": folder / "units.png", "report": folder / "report.html"}
     return (
-        f"\nunits    {folder / 'units'}"
-        f"\npicture  {folder / 'units.png'}"
-        f"\nreport   {folder / 'report.html'}"
-        "\nnext     your own recordings: unitdisc data import FOLDER; other rules: unitdisc recipes"
+        "".join(f"\n{name:<9}{path}" for name, path in places.items() if path.exists())
+        + "\nnext     your own recordings: unitdisc data import FOLDER; other rules: unitdisc recipes"
         f"\n         in Python: run = unitdisc.load({str(folder)!r}); run.encode(waveform, rate).codes"
     )

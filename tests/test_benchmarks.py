@@ -1,0 +1,101 @@
+"""The benchmarks run and say where they were made; what they measure is in ``benchmarks/README.md``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parent / "benchmarks"
+FACTS = {"device", "cores", "load", "python", "torch", "threads", "commit", "changed", "seed", "runs"}
+SPREAD = {"median", "p10", "p90"}
+
+
+def run(script: str, *arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, BENCHMARKS / script, "--runs", "2", "--threads", "1", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def measured(script: str, *arguments: str) -> list[dict]:
+    return [json.loads(line) for line in run(script, *arguments, "--json").splitlines()]
+
+
+def test_startup_times_whole_processes():
+    python, shown = measured("startup.py", "--only", "python", "help")
+    assert set(shown) == {"benchmark", "command", "seconds", "cpu_seconds", "target_seconds", *FACTS}
+    assert shown["command"] == "unitdisc --help"
+    assert (python["target_seconds"], shown["target_seconds"]) == (None, 0.2)
+    assert set(shown["seconds"]) == set(shown["cpu_seconds"]) == SPREAD
+
+
+def test_a_startup_table_states_its_facts():
+    table, _, facts = run("startup.py", "--only", "python").rpartition("\n\n")
+    assert [line.count("|") for line in table.splitlines()] == [5, 5, 5]
+    assert facts.startswith("Seed 0, 2 runs, ")
+    assert " on 1 threads, " in facts
+    assert " commit " in facts
+
+
+def test_codebook_measures_every_shape_and_case():
+    found = measured("codebook.py", "--shapes", "32,4,8", "15,2,4", "--cases", "ema")
+    assert [(item["case"], item["shape"]) for item in found] == [("ema", [32, 4, 8]), ("ema", [15, 2, 4])]
+    keys = {"benchmark", "case", "shape", "ratio", "cpu_ratio", "floor_seconds", "peak_bytes", "wrong_codes"}
+    for item in found:
+        assert set(item) == keys | FACTS
+        assert set(item["ratio"]) == set(item["cpu_ratio"]) == set(item["floor_seconds"]) == SPREAD
+        assert item["wrong_codes"] == 0
+        assert item["peak_bytes"] > 0
+
+
+def test_a_training_step_is_the_sum_of_its_parts():
+    found = {item["part"]: item for item in measured("training.py")}
+    keys = {"benchmark", "part", "seconds", "share", "frames_per_second", "recipe"}
+    assert all(set(item) == keys | FACTS for item in found.values())
+    whole = ["loading", "forward", "backward", "optimiser", "after_step", "rest"]
+    assert sum(found[part]["share"] for part in whole) == pytest.approx(1)
+    assert all(found[part]["share"] > 0 for part in whole)
+    inner = ["standardize", "encoder", "project", "bottleneck", "decoder", "probe", "ctc"]
+    assert {f"forward.{part}" for part in inner} < set(found)
+    assert set(found["step"]["frames_per_second"]) == SPREAD
+
+
+@pytest.fixture
+def codebook(monkeypatch):
+    """The module of the codebook benchmark."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import codebook
+
+    yield codebook
+    for name in ("codebook", "measurement"):
+        sys.modules.pop(name)
+
+
+def test_codes_that_are_not_the_nearest_void_a_timing(codebook):
+    books = torch.tensor([[0.0], [1.0]])
+    latents = torch.tensor([[0.1], [0.9], [0.8], [0.2]])
+    case = codebook.Case(lambda: torch.tensor([0, 1, 0, 0]), latents, books)
+    assert codebook._wrong(case) == 0.25
+    some = {"median": 2.0, "p10": 1.0, "p90": 3.0}
+    item = {"case": "ema", "ratio": some, "cpu_ratio": some, "floor_seconds": some, "peak_bytes": 32}
+    assert "void: 25.00% wrong codes" in codebook._row({**item, "shape": [4, 1, 2], "wrong_codes": 0.25})
+    assert "2.00 (1.00 to 3.00)" in codebook._row({**item, "shape": [4, 1, 2], "wrong_codes": 0.0})
+
+
+def test_peak_memory_counts_what_is_held_at_once(codebook):
+    def run() -> None:
+        for _ in range(3):
+            torch.zeros(1000)  # 4000 bytes, freed before the next
+        kept = torch.zeros(500)
+        kept.add(1)
+
+    assert 4000 <= codebook._peak_bytes(run) < 4100  # filling takes a number or two
