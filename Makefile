@@ -1,6 +1,6 @@
 # make demo | test | lint | clean; whichever comes first sets .venv up.
 #
-# PIP_ARGS  further arguments of the installation: make PIP_ARGS="--index-url https://..." demo
+# PIP_ARGS  further arguments of the installation: make PIP_ARGS="--no-cache-dir" demo
 # TORCH     another torch than the tested one: make clean && make TORCH="torch==2.13.0" test
 # ARGS      further arguments of pytest: make ARGS="-k recipe -x" test
 
@@ -62,7 +62,7 @@ clean:
 	fi
 	if ! .venv/bin/python -c '' 2>/dev/null; then
 	    rm -rf .venv
-	    if has_uv; then uv venv --quiet --python "$$name" .venv
+	    if has_uv; then uv venv --quiet --seed --python "$$name" .venv
 	    elif [ -n "$$host_pip" ]; then "$$name" -m venv --without-pip .venv
 	    else "$$name" -m venv .venv; fi
 	fi

@@ -18,7 +18,7 @@ from unitdisc import checkpoint, device, distributed, export, loader, settings, 
 from unitdisc.checkpoint import Checkpoint
 from unitdisc.data import Example, Split
 from unitdisc.display import Display
-from unitdisc.errors import DataError, RecipeError, StorageError
+from unitdisc.errors import DataError, RecipeError, StorageError, TrainingError
 from unitdisc.model import Model, build
 from unitdisc.plan import Position, Stream
 from unitdisc.run import Run
@@ -198,3 +198,13 @@ def test_more_processes_than_cuda_devices_are_refused(monkeypatch: pytest.Monkey
     monkeypatch.setitem(os.environ, "LOCAL_RANK", "1")
     with pytest.raises(RecipeError, match="1 CUDA device"):
         device.choose(settings.Train())
+
+
+def test_a_process_that_others_have_left_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    def gone(tensor: torch.Tensor) -> None:
+        raise RuntimeError("[gloo] Connection closed by peer\nand more")
+
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", gone)
+    with pytest.raises(TrainingError, match=r"another process .*closed by peer\); its message says why"):
+        distributed.all_sum_(torch.zeros(1))

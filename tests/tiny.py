@@ -109,7 +109,7 @@ def finish(process: subprocess.Popen[str], timeout: float = 100) -> Done:
 def write_corpora(folder: Path) -> None:
     """Write the corpus folders ``lines`` and ``speech`` and a recipe for each into ``folder``."""
     _write_lines(folder / "lines")
-    _write_speech(folder / "speech")
+    write_speech(folder / "speech")
     for name, text in (("lines", _LINES), ("speech", _SPEECH)):
         recipe = (text + _TRAINING).format(repository=REPOSITORY, steps=STEPS)
         (folder / f"{name}.yaml").write_text(recipe, encoding="utf-8")
@@ -182,7 +182,7 @@ def _write_lines(folder: Path, num_lines: int = 16) -> None:
     _write_folder(folder, manifest, table, "strokes")
 
 
-def _write_speech(folder: Path, num_utterances: int = 16) -> None:
+def write_speech(folder: Path, num_utterances: int = 16) -> None:
     """Write utterances of tones and noise, 0.4 to 0.9 s long, by two speakers, with their phones."""
     rng = np.random.Generator(np.random.PCG64(2))
     folder.mkdir()

@@ -5,6 +5,7 @@ Ranks agree on an action by calling the same collective in the same order; nothi
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from unitdisc.errors import TrainingError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _BUCKET = 25 * 2**20 // 4
 """float32 numbers sent at once when gradients are summed."""
@@ -32,7 +35,10 @@ def world_size() -> int:
 def start(device: torch.device) -> None:
     """Join the processes that torchrun started; nothing without it."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _active():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cuda":
+            dist.init_process_group("nccl", device_id=device)
+        else:
+            dist.init_process_group("gloo")
 
 
 def stop() -> None:
@@ -44,26 +50,24 @@ def stop() -> None:
 def all_sum_(tensor: Tensor) -> Tensor:
     """Sum ``tensor`` over all ranks in place and return it."""
     if world_size() > 1:
-        dist.all_reduce(tensor)
+        with _together():
+            dist.all_reduce(tensor)
     return tensor
-
-
-def any_rank(claim: bool, device: torch.device) -> bool:  # noqa: FBT001
-    """Return whether ``claim`` holds on any rank; the same answer everywhere."""
-    return bool(all_sum_(torch.tensor(float(claim), device=device)) > 0)
 
 
 def broadcast_(tensors: Iterable[Tensor]) -> None:
     """Copy rank 0's tensors to every rank in place."""
     if world_size() > 1:
         for tensor in tensors:
-            dist.broadcast(tensor.detach(), 0)
+            with _together():
+                dist.broadcast(tensor.detach(), 0)
 
 
 def barrier() -> None:
     """Wait for all ranks."""
     if world_size() > 1:
-        dist.barrier()
+        with _together():
+            dist.barrier()
 
 
 def sum_gradients_(parameters: Iterable[torch.nn.Parameter]) -> None:
@@ -73,12 +77,12 @@ def sum_gradients_(parameters: Iterable[torch.nn.Parameter]) -> None:
     ranks hold unequal numbers of frames) and copies buffers before each forward (which corrupts moving averages
     under gradient accumulation). Called once per optimiser step, after the last micro-batch.
     """
-    if world_size() == 1:
-        return
     bucket: list[Tensor] = []
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
+        if world_size() == 1:
+            continue
         bucket.append(parameter.grad)
         if sum(gradient.numel() for gradient in bucket) >= _BUCKET:
             _sum_bucket_(bucket)
@@ -89,9 +93,22 @@ def sum_gradients_(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 def _sum_bucket_(bucket: list[Tensor]) -> None:
     flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
-    dist.all_reduce(flat)
+    with _together():
+        dist.all_reduce(flat)
     for gradient, total in zip(bucket, flat.split([gradient.numel() for gradient in bucket]), strict=True):
         gradient.copy_(total.view_as(gradient))
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """Say in one line that others are gone: the message that matters is that of the process that ended first."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TrainingError(
+            f"process {rank()}: another process ended or cannot be reached ({reason}); its message says why"
+        ) from error
 
 
 def _active() -> bool:

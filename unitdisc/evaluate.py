@@ -151,6 +151,8 @@ def _losses(model: Model, passed: Passed) -> dict[str, Tensor]:
 
 def _shuffled(codes: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
     """Return the same units in random order over the whole split, in sequences of the same lengths."""
+    if not codes:
+        return []
     pooled = np.concatenate(codes)
     edges = np.cumsum([len(sequence) for sequence in codes])[:-1]
     return np.split(pooled[rng.permutation(len(pooled))], edges)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from unitdisc import plugins
+from unitdisc import recipe
 from unitdisc.errors import StorageError
 from unitdisc.storage import new_folder, write_text
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unitdisc.exporter import Exporter
+    from unitdisc.recipe import Use
     from unitdisc.units import Units
 
 META = "units.meta.json"
@@ -66,6 +67,6 @@ def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 
-def exporters(names: Sequence[str]) -> dict[str, Exporter]:
-    """Return the named exporters with their default parameters. Raises `PluginError` for an unknown name."""
-    return {name: plugins.load("exporter", name)() for name in names}
+def exporters(names: Sequence[str], options: Sequence[str] = ()) -> dict[str, Use]:
+    """Return the named exporters, each with ``options`` (``key=value``). Raises `RecipeError` for a wrong one."""
+    return {name: recipe.component("exporter", name, options) for name in names}

@@ -6,7 +6,6 @@ import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 from unitdisc.data import Split, collate
@@ -77,6 +76,7 @@ def batches(
     ranks: int,
     workers: int,
     memory: int = 0,
+    pin: bool = False,
 ) -> Iterator[Batch]:
     """Yield this rank's share of the batches that follow ``start``, without end."""
     loader: DataLoader[Example] = DataLoader(
@@ -85,7 +85,7 @@ def batches(
         collate_fn=collate,
         num_workers=workers,
         worker_init_fn=_leave_signals,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pin,
     )
     return iter(loader)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unitdisc import distributed
-from unitdisc.storage import write_text
+from unitdisc.storage import append_text, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 class Log:
     """Gathers what the steps saw and writes a line when asked.
+
+    A line averages the steps since the line before; the first one after a resume those since the checkpoint.
 
     Args:
         path: ``log.jsonl``; lines after step ``after`` (of a killed process) are removed.
@@ -67,8 +69,7 @@ class Log:
             record["perplexity"] = _perplexity(distributed.all_sum_(self.counts.clone()))
         record["frames_per_second"] = frames / max(time.monotonic() - self.began, 1e-9)
         if distributed.rank() == 0:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            append_text(self.path, json.dumps(record) + "\n")
             if self.tensorboard is not None:
                 for name, value in record.items():
                     self.tensorboard.add_scalar(name, value, step)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from unitdisc.errors import RecipeError
 from unitdisc.layers.batch_norm import MaskedBatchNorm
 from unitdisc.parts import Batch, Bottleneck, Decoder, Encoder, Head, Padded, Part, Quantized
 
@@ -126,7 +127,7 @@ class Model(nn.Module):
 
     def standardized(self, batch: Batch) -> Batch:
         """Return the batch as encoder and decoder see it."""
-        return batch if self.standardize is None else replace(batch, inputs=self.standardize(batch.inputs))
+        return batch if self.standardize is None else batch.with_inputs(self.standardize(batch.inputs))
 
     def encode(self, inputs: Padded) -> Padded:
         """Return finite float32 latents (B, S, D) of standardised inputs. Raises `NonFiniteLatentsError`."""
@@ -178,6 +179,10 @@ def build(
     conditions: Mapping[str, Sequence[str]],
 ) -> Model:
     """Build the model of a recipe for data of this form, initialised from the recipe's seed."""
+    if taken := {"bottleneck", "decoder"} & set(recipe.heads):
+        raise RecipeError(
+            f"heads.{taken.pop()}: is the name of a part of the model in the log; take another name"
+        )
     torch.manual_seed(recipe.seed)
     encoder = recipe.encoder.build(features=features)
     dim = recipe.latents.dim or encoder.dim

@@ -7,7 +7,8 @@ U target length; ``()`` is a scalar.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,6 +39,10 @@ class Padded:
         """Return the same sequences on ``device``."""
         return Padded(self.values.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
 
+    def pin_memory(self) -> Padded:
+        """Return the same sequences in memory that a CUDA device reads while the program goes on."""
+        return Padded(self.values.pin_memory(), self.lengths.pin_memory())
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -55,19 +60,39 @@ class Batch:
     targets: dict[str, Padded] = field(default_factory=dict)
     conditions: dict[str, Tensor] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def num_frames(self) -> int:
         """Valid input frames, the unit in which decoders and heads average their losses."""
         return int(self.inputs.lengths.sum())
 
     def to(self, device: torch.device) -> Batch:
-        """Return the same batch on ``device``."""
-        return Batch(
+        """Return the same batch on ``device``; the frames are counted before, so that nothing waits for it."""
+        moved = Batch(
             self.keys,
             self.inputs.to(device),
             {name: target.to(device) for name, target in self.targets.items()},
-            {name: condition.to(device) for name, condition in self.conditions.items()},
+            {name: condition.to(device, non_blocking=True) for name, condition in self.conditions.items()},
         )
+        return moved.counted(self.num_frames)
+
+    def pin_memory(self) -> Batch:
+        """Return the same batch in memory that a CUDA device reads while the program goes on."""
+        pinned = Batch(
+            self.keys,
+            self.inputs.pin_memory(),
+            {name: target.pin_memory() for name, target in self.targets.items()},
+            {name: condition.pin_memory() for name, condition in self.conditions.items()},
+        )
+        return pinned.counted(self.num_frames)
+
+    def with_inputs(self, inputs: Padded) -> Batch:
+        """Return the batch with other inputs of the same lengths."""
+        return replace(self, inputs=inputs).counted(self.num_frames)
+
+    def counted(self, num_frames: int) -> Batch:
+        """Take over the number of frames, which would have to be fetched from the device."""
+        self.__dict__["num_frames"] = num_frames
+        return self
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,17 @@ def read(recipe: str | Path, *, preset: str | None = None, overrides: Sequence[s
     return Recipe(**parts)
 
 
+def component(kind: str, name: str, overrides: Sequence[str] = ()) -> Use:
+    """Return one component with its parameters given as ``key=value``, checked as a recipe's are."""
+    problems = Problems()
+    given = {"use": Node(name, COMMAND_LINE, COMMAND_LINE), **from_command_line(overrides, problems)}
+    sections = Sections({kind: Node(given, COMMAND_LINE, COMMAND_LINE)}, COMMAND_LINE, problems)
+    use = sections.use(kind, is_required=True)
+    problems.check()
+    assert use is not None  # noqa: S101  (what has problems has stopped)
+    return use
+
+
 def _preset(root: Path, preset: str, problems: Problems) -> dict[str, Node]:
     existing = recipe_files.presets(root)
     if preset not in existing:

@@ -37,7 +37,7 @@ def gather(run: Run) -> tuple[ReportData, Image.Image | None]:
 
 
 def _look(run: Run) -> tuple[list[tuple[str, Image.Image]], Tally]:
-    """Draw the first examples of different speakers or writers, and count the units of the whole split."""
+    """Draw examples from all over the split, and count its units."""
     split = run.source.split(run.recipe.evaluate.split)
     codes = codes_of(run.model, split, batch_frames=run.recipe.evaluate.batch_frames)
     frames = next((name for name, (kind, _) in run.record["targets"].items() if kind == "frames"), None)

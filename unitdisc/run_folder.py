@@ -10,8 +10,11 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from unitdisc.errors import RecipeError, StorageError
 from unitdisc.storage import is_partial, sweep, write_text
+from unitdisc.yaml_marks import dump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,13 +94,21 @@ class RunFolder:
             )
 
     def _refuse_other_files(self) -> None:
-        is_foreign = not self.is_started() and self.path.is_dir()
-        if is_foreign and any(
-            entry.name != "run.lock" and not is_partial(entry) for entry in self.path.iterdir()
-        ):
+        if self.record.exists() or self.checkpoints.exists() or not self.path.is_dir():
+            return
+        others = [entry for entry in self.path.iterdir() if not (is_partial(entry) or self._is_own(entry))]
+        if others:
             raise RecipeError(
-                f"{self.path}: holds other files and no run; choose another --out or an empty folder"
+                f"{self.path}: holds other files and no run ({others[0].name}); choose another --out or an "
+                "empty folder"
             )
+
+    def _is_own(self, entry: Path) -> bool:
+        """Whether a run left ``entry`` that did not come to its first step."""
+        if entry != self.recipe:
+            return entry.name == "run.lock"
+        written = entry.read_text(encoding="utf-8")
+        return written == dump(yaml.safe_load(written))  # a person's recipe is not to be written over
 
     def read_record(self) -> dict[str, Any]:
         """Return ``run.json``. Raises `StorageError` when it cannot be read."""
@@ -144,8 +155,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _difference(old: str, new: str) -> str:
     """Name up to three settings that differ between two resolved recipes; "" when none does."""
-    import yaml
-
     before, after = dict(_leaves(yaml.safe_load(old))), dict(_leaves(yaml.safe_load(new)))
     names = sorted(name for name in before | after if before.get(name) != after.get(name))
     shown = [f"{name}: {before.get(name)} there, {after.get(name)} here" for name in names[:3]]

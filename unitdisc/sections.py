@@ -29,6 +29,7 @@ _CONTRACT = {
     "decoder": "Decoder",
     "heads": "Head",
     "metrics": "Metric",
+    "exporter": "Exporter",
 }
 _schema: Callable[..., list[Parameter]] = functools.cache(parameters)
 _ENTRY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")

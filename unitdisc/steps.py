@@ -22,11 +22,11 @@ from unitdisc.storage import write_bytes, write_text
 from unitdisc.train import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from unitdisc.data import DataSource, Split
-    from unitdisc.recipe import Recipe
+    from unitdisc.recipe import Recipe, Use
 
 _PACKAGES = ("unitdisc", "torch", "numpy", "lhotse", "safetensors")
 
@@ -88,7 +88,12 @@ def evaluate(run: Run) -> bool:
 
 
 def export_units(
-    run: Run, *, formats: Sequence[str] = (), splits: Sequence[str] = (), folder: Path | None = None
+    run: Run,
+    *,
+    formats: Sequence[str] = (),
+    splits: Sequence[str] = (),
+    options: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> list[str]:
     """Write unit files; return their names, or [] when they are already there.
 
@@ -96,14 +101,15 @@ def export_units(
         run: Whose units.
         formats: Exporter names; () takes the recipe's.
         splits: Splits; () takes the recipe's.
+        options: Parameters of the exporters as ``key=value``; each exporter takes all of them.
         folder: Where to; None takes the run's ``units`` folder.
     """
     target = folder or run.folder.units
     formats, splits = formats or run.recipe.export.formats, splits or run.recipe.export.splits
     if not formats or not splits:
         return []
-    writers = export.exporters(formats)
-    if _is_exported(run, target, formats, splits):
+    uses = export.exporters(formats, options)
+    if _is_exported(run, target, uses, splits):
         return []
     run.model.to(device.choose(run.recipe.train))
     if run.model.bottleneck.num_codes == 0:
@@ -111,7 +117,8 @@ def export_units(
             f"bottleneck {run.recipe.bottleneck.name}: quantises nothing, so there are no units to export"
         )
     units = {split: list(run.units(split)) for split in splits}
-    return export.write(target, units, exporters=writers, meta=run.meta())
+    writers = {name: use.build() for name, use in uses.items()}
+    return export.write(target, units, exporters=writers, meta={**run.meta(), "formats": _plain(uses)})
 
 
 def report(run: Run, *, anew: bool = False) -> bool:
@@ -138,7 +145,7 @@ def is_finished(recipe: Recipe, path: Path, *, only_train: bool) -> bool:
         return True
     wanted = recipe.export
     exported = not (wanted.formats and wanted.splits) or _is_exported(
-        run, folder.units, wanted.formats, wanted.splits
+        run, folder.units, export.exporters(wanted.formats), wanted.splits
     )
     return exported and _is_of(run, folder.metrics, "checkpoint_sha256") and folder.report.exists()
 
@@ -149,13 +156,17 @@ def _is_trained(folder: RunFolder, recipe: Recipe) -> bool:
     return found is not None and found.step >= recipe.train.steps
 
 
-def _is_exported(run: Run, target: Path, formats: Sequence[str], splits: Sequence[str]) -> bool:
+def _is_exported(run: Run, target: Path, uses: Mapping[str, Use], splits: Sequence[str]) -> bool:
     """Whether ``target`` holds just these units of the run's newest checkpoint."""
     meta = target / export.META
     if not _is_of(run, meta, "checkpoint_sha256"):
         return False
-    there = {(file["format"], file["split"]) for file in read_json(meta)["files"].values()}
-    return there == {(name, split) for name in formats for split in splits}
+    there = read_json(meta)
+    return bool(there["formats"] == _plain(uses) and set(there["splits"]) == set(splits))
+
+
+def _plain(uses: Mapping[str, Use]) -> dict[str, Any]:
+    return {name: use.plain() for name, use in uses.items()}
 
 
 def _is_of(run: Run, path: Path, key: str) -> bool:
@@ -229,6 +240,7 @@ def _begin(
         display.say(f"going on after step {found.step} of {recipe.train.steps}")
         return
     if model.standardize is not None:
+        display.say("measuring mean and deviation of the training split")
         standardize.measure_(model.standardize, trainer.split)
     distributed.broadcast_([*model.parameters(), *model.buffers()])
     if distributed.rank() == 0:

@@ -38,6 +38,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise _explained(path, error, len(content)) from error
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add ``text`` as UTF-8 to a file whose reader can do without a last line that was cut. Raises `StorageError`."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _explained(path, error, len(text)) from error
+
+
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder to fill; it becomes ``path`` when the block ends well and vanishes otherwise.

@@ -216,6 +216,7 @@ class Trainer:
             ranks=distributed.world_size(),
             workers=settings.workers,
             memory=settings.cache_mb * 2**20,
+            pin=self.device.type == "cuda",
         )
         for number, batch in enumerate(own):
             if number % self._share() == 0:

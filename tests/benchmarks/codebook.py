@@ -20,6 +20,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -106,6 +107,7 @@ def measure(options: argparse.Namespace, shape: tuple[int, int, int], name: str)
         "floor_seconds": spread([seconds for seconds, _ in floors]),
         "peak_bytes": peak,
         "wrong_codes": wrong,
+        "peer": version("vector-quantize-pytorch") if name.startswith("peer") else None,
         **facts(options),
     }
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from tests.plugins import oracle, share
 from unitdisc.codebook import quantize
+from unitdisc.errors import RecipeError
 from unitdisc.parts import Padded
 from unitdisc.testing import check_bottleneck
 from unitdisc_ema.rule import EMA
@@ -179,7 +180,7 @@ def test_ema_is_the_same_bytes_every_time():
 @pytest.mark.parametrize("make", [Gradient, EMA])
 def test_size_that_codebooks_do_not_divide_is_named(make):
     with pytest.raises(
-        ValueError, match="num_codebooks is 5, which does not divide the latent size 8; accepted: 1, 2"
+        RecipeError, match="num_codebooks is 5, which does not divide the latent size 8; accepted: 1, 2"
     ):
         make(8, num_codes=4, num_codebooks=5)
 

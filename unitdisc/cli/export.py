@@ -9,6 +9,7 @@ import click
 
 @click.command("export", short_help="Write the units of a trained run.")
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("options", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--format", "formats", multiple=True, metavar="NAME", help="Exporter, repeatable [default: the recipe's]."
 )
@@ -18,14 +19,23 @@ import click
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder [default: RUN/units], replaced as a whole."
 )
-def command(run_folder: Path, formats: tuple[str, ...], splits: tuple[str, ...], out: Path | None) -> None:
-    """Write the units of RUN. `unitdisc plugins exporter` lists the formats."""
+def command(
+    run_folder: Path,
+    options: tuple[str, ...],
+    formats: tuple[str, ...],
+    splits: tuple[str, ...],
+    out: Path | None,
+) -> None:
+    """Write the units of RUN; KEY=VALUE are parameters of the formats, such as deduplicate=true.
+
+    `unitdisc plugins exporter` lists the formats, `unitdisc plugins exporter NAME` their parameters.
+    """
     from unitdisc import steps
     from unitdisc.run import load
 
     run = load(run_folder)
     with run.folder.locked():
-        files = steps.export_units(run, formats=formats, splits=splits, folder=out)
+        files = steps.export_units(run, formats=formats, splits=splits, options=options, folder=out)
     folder = out or run.folder.units
     for name in files:
         click.echo(folder / name)

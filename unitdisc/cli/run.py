@@ -22,7 +22,7 @@ def command(recipe: str, overrides: tuple[str, ...], preset: str | None, out: Pa
 
     RECIPE is a name that `unitdisc recipes` lists, a file, or the folder of a run to go on with. The same command
     goes on where a killed run stopped; a finished run is left as it is. Start it with torchrun for several GPUs:
-    torchrun --nproc-per-node 4 -m unitdisc run RECIPE
+    torchrun --nproc-per-node 4 -m unitdisc run RECIPE train.batches_per_step=4
     """
     from unitdisc.cli import warn_broken
 

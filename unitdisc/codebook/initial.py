@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from unitdisc.errors import RecipeError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -22,10 +24,12 @@ def initial_codebook(init: Init, *, num_codebooks: int, num_codes: int, dim: int
         num_codebooks: Q, must divide D.
         num_codes: K.
         dim: D.
+
+    Raises `RecipeError` naming the accepted Q when D cannot be divided.
     """
     if dim % num_codebooks:
         divisors = [str(q) for q in range(1, dim + 1) if dim % q == 0]
-        raise ValueError(
+        raise RecipeError(
             f"num_codebooks is {num_codebooks}, which does not divide the latent size {dim}; accepted: "
             f"{', '.join(divisors)} (or change latents.dim)"
         )
