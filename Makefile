@@ -9,6 +9,8 @@ SHELL := /bin/sh
 .ONESHELL:
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint clean
+# Without it every first start compiles torch, and where Python may not write byte code every start does.
+export UV_COMPILE_BYTECODE := 1
 
 empty :=
 comma := ,

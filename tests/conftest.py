@@ -6,6 +6,8 @@ import os
 
 # Read when torch is loaded; test workers run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Processes that tests start would compile torch each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import functools
 import importlib

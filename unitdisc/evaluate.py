@@ -10,17 +10,19 @@ from torch import Tensor
 
 from unitdisc.data import Example, Split
 from unitdisc.errors import RecipeError
-from unitdisc.infer import Passed, batches, passes
+from unitdisc.infer import batches, passes
 from unitdisc.metric import Evaluated, Metric
 from unitdisc.parts import Batch, Padded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from unitdisc.model import Model
     from unitdisc.recipe import Recipe
 
 
 def evaluate(model: Model, split: Split, recipe: Recipe) -> dict[str, Any]:
-    """Return the losses per frame and ``{metric: {use, arguments, values, chance}}``.
+    """Return losses per frame and ``{metric: {use, arguments, values, chance}}``, each with its chance value.
 
     Chance: the same metric over the same references after all units of the split have been shuffled
     (seed ``evaluate.seed``) and the heads have predicted from the shuffled units. Without units the latents are
@@ -28,15 +30,17 @@ def evaluate(model: Model, split: Split, recipe: Recipe) -> dict[str, Any]:
     """
     frames = recipe.evaluate.batch_frames
     metrics: dict[str, Metric] = {name: use.build() for name, use in recipe.metrics.items()}
-    codes, losses = _score(model, split, metrics, frames)
+    codes: dict[int, np.ndarray] = {}
+    losses = _score(model, _views(model, split, frames, codes), metrics)
     chance: dict[str, Metric] = {
         name: use.build() for name, use in recipe.metrics.items() if metrics[name].has_chance
     }
-    if chance:
-        rng = np.random.Generator(np.random.PCG64(recipe.evaluate.seed))
-        _score_shuffled(model, split, chance, frames, codes=_shuffled(codes, rng), rng=rng)
+    rng = np.random.Generator(np.random.PCG64(recipe.evaluate.seed))
+    shuffled = _shuffled([codes[index] for index in range(len(split))], rng)
+    losses_chance = _score(model, _shuffled_views(model, split, frames, shuffled, rng), chance)
     return {
         "losses": losses,
+        "losses_chance": losses_chance,
         "metrics": {
             name: {
                 **recipe.metrics[name].plain(),
@@ -75,38 +79,25 @@ class First(Split):
         return self.split[index]
 
 
-@torch.inference_mode()
-def _score(
-    model: Model, split: Split, metrics: dict[str, Metric], batch_frames: int
-) -> tuple[list[np.ndarray], dict[str, float]]:
-    codes: dict[int, np.ndarray] = {}
-    sums: dict[str, float] = {}
-    total = 0
+View = tuple[Batch, Padded, list[np.ndarray]]
+"""A batch, the quantised latents that decoder and heads see, and the codes (S, Q) of each example."""
+
+
+def _views(model: Model, split: Split, batch_frames: int, codes: dict[int, np.ndarray]) -> Iterator[View]:
+    """Yield the split as the model sees it, and keep the codes of each example in ``codes``."""
     for passed in passes(model, split, batch_frames=batch_frames):
         codes.update(passed.codes())
-        total += passed.batch.num_frames
-        for name, value in _losses(model, passed).items():
-            sums[name] = sums.get(name, 0.0) + float(value) * passed.batch.num_frames
-        _update(model, metrics, passed.batch, passed.seen, [codes[index] for index in passed.indices])
-    return [codes[index] for index in range(len(split))], {
-        name: value / total for name, value in sums.items()
-    }
+        yield passed.batch, passed.seen, [codes[index] for index in passed.indices]
 
 
-@torch.inference_mode()
-def _score_shuffled(
-    model: Model,
-    split: Split,
-    metrics: dict[str, Metric],
-    batch_frames: int,
-    *,
-    codes: list[np.ndarray],
-    rng: np.random.Generator,
-) -> None:
+def _shuffled_views(
+    model: Model, split: Split, batch_frames: int, codes: list[np.ndarray], rng: np.random.Generator
+) -> Iterator[View]:
+    """Yield the split with ``codes`` in place of its own; without codes, with the latents of a batch shuffled."""
     if model.bottleneck.num_codes == 0:
         for passed in passes(model, split, batch_frames=batch_frames):
-            seen = _shuffled_latents(passed.seen, rng)
-            _update(model, metrics, passed.batch, seen, [codes[index] for index in passed.indices])
+            shuffled = _shuffled_latents(passed.seen, rng)
+            yield passed.batch, shuffled, [codes[index] for index in passed.indices]
         return
     for indices, batch in batches(model, split, batch_frames=batch_frames):
         rows = [torch.from_numpy(codes[index]) for index in indices]
@@ -114,7 +105,20 @@ def _score_shuffled(
         device = batch.inputs.values.device
         lengths = torch.tensor([len(row) for row in rows], device=device)
         seen = Padded(model.bottleneck.lookup(padded.to(device)), lengths)
-        _update(model, metrics, batch, seen, [codes[index] for index in indices])
+        yield batch, seen, [codes[index] for index in indices]
+
+
+@torch.inference_mode()
+def _score(model: Model, views: Iterator[View], metrics: dict[str, Metric]) -> dict[str, float]:
+    """Update the metrics; return losses and numbers of decoder and heads, means over all valid frames."""
+    sums: dict[str, float] = {}
+    total = 0
+    for batch, seen, codes in views:
+        total += batch.num_frames
+        for name, value in _losses(model, batch, seen).items():
+            sums[name] = sums.get(name, 0.0) + float(value) * batch.num_frames
+        _update(model, metrics, batch, seen, codes)
+    return {name: value / total for name, value in sums.items()}
 
 
 def _update(
@@ -138,12 +142,12 @@ def _update(
             metric.update(item)
 
 
-def _losses(model: Model, passed: Passed) -> dict[str, Tensor]:
+def _losses(model: Model, batch: Batch, seen: Padded) -> dict[str, Tensor]:
     """Return the losses and numbers of decoder and heads, each per frame of this batch."""
     found: dict[str, Tensor] = {}
     named = {"decoder": model.decoder} if model.decoder is not None else {}
     for name, part in {**named, **model.heads}.items():
-        loss, numbers = part(passed.seen, passed.batch)
+        loss, numbers = part(seen, batch)
         found[name] = loss
         found |= {f"{name}.{key}": value for key, value in numbers.items()}
     return found

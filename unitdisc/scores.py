@@ -26,7 +26,7 @@ def scores(run: Run) -> list[Score]:
             )
         )
     rows += [
-        Score(name, value, None, f"{name} on the split, mean over input frames")
+        Score(name, value, metrics["losses_chance"][name], f"{name}, mean over the split's frames")
         for name, value in metrics["losses"].items()
         if name.startswith("decoder.")
     ]
@@ -34,4 +34,4 @@ def scores(run: Run) -> list[Score]:
 
 
 def _first_sentence(component: type) -> str:
-    return (component.__doc__ or component.__name__).strip().split("\n")[0].rstrip(".")
+    return (component.__doc__ or component.__name__).strip().split("\n")[0].rstrip(".").replace("`", "")

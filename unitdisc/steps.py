@@ -80,6 +80,7 @@ def evaluate(run: Run) -> bool:
         "checkpoint_sha256": run.checkpoint.digest,
         "checkpoint_step": run.checkpoint.step,
         "weights": run.weights,
+        "data_sha256": run.source.checksum(),
         **score(run.model, run.source.split(split), run.recipe),
     }
     run.folder.report.unlink(missing_ok=True)  # it shows the scores of an earlier checkpoint
@@ -238,6 +239,12 @@ def _begin(
             )
         trainer.resume(found)
         display.say(f"going on after step {found.step} of {recipe.train.steps}")
+        threads = folder.read_record()["threads"]
+        if threads != torch.get_num_threads():
+            display.say(
+                f"warning: begun with {threads} threads, now {torch.get_num_threads()}: the last bits may differ; "
+                f"OMP_NUM_THREADS={threads} avoids it"
+            )
         return
     if model.standardize is not None:
         display.say("measuring mean and deviation of the training split")

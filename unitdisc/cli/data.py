@@ -31,9 +31,20 @@ def command() -> None:
     "--as", "name", help="Data source that imports it; found by the kind of files where it is left out."
 )
 def import_command(*, folder: Path, out: Path | None, labels: str | None, name: str | None) -> None:
-    """Check FOLDER (manifest.jsonl, recordings or images, label tables) and import it.
+    r"""Check FOLDER and import it; the folder printed at the end can be a recipe's data.root.
 
-    The folder that is printed at the end can be a recipe's data.root.
+    \b
+    FOLDER holds
+      manifest.jsonl  one JSON object per line: "id" and "path" (relative, inside
+                      FOLDER); also read where given: "split" (for all or none;
+                      without it everything is train), "speaker" or "document",
+                      "text", "n_samples", "sample_rate", "duration", "width",
+                      "height"
+      recordings      FLAC, WAV or OGG with one channel, or line images (PNG)
+      phones.tsv      or any other NAME.tsv of timed labels, tab separated, with
+                      the header id, start_sample, end_sample, SYMBOL
+                      (start_column, end_column for images), end excluded
+    A folder of this form can also be given as data.root directly.
     """
     warn_broken()
     corpus = read_folder(folder, unit="sample")
