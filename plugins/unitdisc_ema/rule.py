@@ -75,7 +75,8 @@ class EMA(Bottleneck):
         first = initial_codebook(init, num_codebooks=num_codebooks, num_codes=num_codes, dim=dim)
         self.register_buffer("codebook", first)
         self.register_buffer("counts", torch.full(first.shape[:2], float(init_count)))
-        self.register_buffer("sums", first * (init_count or 1.0))
+        # In place: a product on the meta device, where `unitdisc check` builds, would import the compiler of torch.
+        self.register_buffer("sums", first.clone().mul_(init_count or 1.0))
         # The sums, then the counts, of the step under way: flat, for one collective; in float64, so that
         # neither the order of latents nor their share among micro-batches and ranks shows in the codebook.
         size = first.numel() + first.shape[:2].numel()

@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -27,11 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from measurement import arguments, facts, show, spread, text
+from measurement import alone, arguments, facts, show, spread, text
 from torch import Tensor, nn
 
 from unitdisc import plugins
-from unitdisc.codebook import quantize
+from unitdisc.codebook import nearest, quantize
 from unitdisc.parts import Padded
 
 if TYPE_CHECKING:
@@ -42,6 +39,7 @@ CASES = {
     "ema": "unitdisc ema",
     "gradient": "unitdisc gradient",
     "quantize": "unitdisc quantize alone",
+    "nearest": "unitdisc nearest alone",
     "peer_ema": "vector-quantize-pytorch, moving averages",
     "peer_gradient": "vector-quantize-pytorch, learnable",
 }
@@ -67,10 +65,9 @@ def main() -> None:
     if find_spec("vector_quantize_pytorch") is None:
         options.cases = [case for case in options.cases if not case.startswith("peer")]
         print("vector-quantize-pytorch is not installed and left out", file=sys.stderr)
-    # As the command does; threads that spin would steal from each other on shared cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler looks for a GPU, and complains without one
-    measurements = [_alone(options, shape, case) for shape in options.shapes for case in options.cases]
+    measurements = [
+        alone(measure, options, shape, case) for shape in options.shapes for case in options.cases
+    ]
     rows = [
         ["N, D, K", "case", "ratio: median (p10 to p90)", "CPU ratio", "floor, ms", "peak, MB", "peak / 4NK"]
     ]
@@ -112,12 +109,6 @@ def measure(options: argparse.Namespace, shape: tuple[int, int, int], name: str)
     }
 
 
-def _alone(options: argparse.Namespace, shape: tuple[int, int, int], case: str) -> dict[str, Any]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(measure, options, shape, case).result()
-
-
 def _case(name: str, shape: tuple[int, int, int], seed: int) -> Case:
     num_latents, dim, num_codes = shape
     draw = torch.Generator().manual_seed(seed)
@@ -125,7 +116,8 @@ def _case(name: str, shape: tuple[int, int, int], seed: int) -> Case:
     values = torch.randn(batch, num_latents // batch, dim, generator=draw, requires_grad=True)
     codebook = torch.randn(num_codes, dim, generator=draw)
     from_decoder = torch.randn(values.shape, generator=draw)
-    build = _quantize if name == "quantize" else _peer if name.startswith("peer") else _rule
+    engine = {"quantize": _quantize, "nearest": _nearest}
+    build = engine.get(name) or (_peer if name.startswith("peer") else _rule)
     step = build(name, values, codebook, from_decoder)
     return Case(step, values.detach().flatten(0, 1), codebook)
 
@@ -145,6 +137,13 @@ def _quantize(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor)
         return found.codes
 
     return step
+
+
+def _nearest(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> Callable[[], Tensor]:
+    """The search, and nothing backward."""
+    del name, from_decoder
+    latents = values.detach().flatten(0, 1)
+    return lambda: nearest(latents, codebook)
 
 
 def _rule(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> Callable[[], Tensor]:
@@ -212,8 +211,8 @@ def _wrong(case: Case) -> float:
     wrong = 0
     for rows, chosen in zip(latents.split(256), codes.split(256), strict=True):
         distances = torch.cdist(rows, codebook, compute_mode="donot_use_mm_for_euclid_dist")
-        nearest = distances.min(1).values
-        wrong += int((distances.gather(1, chosen[:, None])[:, 0] > nearest * (1 + 1e-5)).sum())
+        least = distances.min(1).values
+        wrong += int((distances.gather(1, chosen[:, None])[:, 0] > least * (1 + 1e-5)).sum())
     return wrong / len(latents)
 
 

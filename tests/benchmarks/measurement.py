@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
 import subprocess
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -40,6 +45,16 @@ def facts(options: argparse.Namespace) -> dict[str, Any]:
         "seed": options.seed,
         "runs": options.runs,
     }
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what ``function`` returns in a process of its own, whose threads wait as those of the command do."""
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "passive"
+    )  # spinning threads steal from each other on shared cores
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # torch's profiler complains where there is no GPU
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def spread(samples: list[float]) -> dict[str, float]:

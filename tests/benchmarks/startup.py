@@ -1,14 +1,15 @@
 """How long the command takes to start, as whole processes.
 
-    python tests/benchmarks/startup.py [--runs 15] [--only help plugins ...] [--json]
+    python tests/benchmarks/startup.py [--runs 15] [--only help plugins ...] [--uncompiled] [--json]
 
 Byte code is compiled into a folder of this benchmark before anything is timed, whatever
-``PYTHONDONTWRITEBYTECODE`` says: a user's installation has it. The commands take turns, so that whatever else the
-machine does falls on all of them.
+``PYTHONDONTWRITEBYTECODE`` says: a user's installation has it. ``--uncompiled`` does without. The commands take
+turns, so that whatever else the machine does falls on all of them.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import subprocess
@@ -28,6 +29,7 @@ COMMANDS = {
     "recipes": [UNITDISC, "recipes"],
     # No data is read, so the folder need not be there; without a corpus the recipe is refused.
     "check": [UNITDISC, "check", "speech/ema", "data.root=recordings"],
+    "gradient": [UNITDISC, "check", "speech/gradient", "data.root=recordings"],
     "torch": [sys.executable, "-c", "import torch"],
 }
 TARGETS = {"help": 0.2, "plugins": 0.4}
@@ -38,9 +40,10 @@ def main() -> None:
     """Measure, then print."""
     parser = arguments(__doc__, runs=15)
     parser.add_argument("--only", nargs="+", choices=COMMANDS, default=list(COMMANDS), metavar="NAME")
+    parser.add_argument("--uncompiled", action="store_true", help="without byte code")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        environment = _environment(folder, options.threads)
+        environment = _environment(folder, options)
         for name in options.only:
             _seconds(COMMANDS[name], environment)  # compiles, and fills the disk cache
         samples: dict[str, list[tuple[float, float]]] = {name: [] for name in options.only}
@@ -54,7 +57,8 @@ def main() -> None:
             "command": _typed(COMMANDS[name]),
             "seconds": spread([wall for wall, _ in taken]),
             "cpu_seconds": spread([cpu for _, cpu in taken]),
-            "target_seconds": TARGETS.get(name),
+            "compiled": not options.uncompiled,
+            "target_seconds": None if options.uncompiled else TARGETS.get(name),
             **shared,
         }
         for name, taken in samples.items()
@@ -66,9 +70,9 @@ def main() -> None:
     show(measurements, rows, as_json=options.json)
 
 
-def _environment(folder: str, threads: int) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPYCACHEPREFIX": folder, "OMP_NUM_THREADS": str(threads)}
+def _environment(folder: str, options: argparse.Namespace) -> dict[str, str]:
+    own = {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": "1" if options.uncompiled else ""}
+    return {**os.environ, **own, "OMP_NUM_THREADS": str(options.threads)}
 
 
 def _seconds(command: list[str], environment: dict[str, str]) -> tuple[float, float]:

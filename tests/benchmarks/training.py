@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 import torch
-from measurement import arguments, facts, show, spread, text
+from measurement import alone, arguments, facts, show, spread, text
 
 from unitdisc import device, model, recipe, standardize
 from unitdisc.display import Display
@@ -91,7 +91,7 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["UNITDISC_CACHE"] = str(Path(folder, "cache"))
-        clock = _train(options, Path(folder))
+        clock = alone(train, options, Path(folder))
     clock.steps, clock.frames = clock.steps[WARM_UP:], clock.frames[WARM_UP:]
     shared = {"recipe": options.recipe, **facts(options)}
     rates = [frames / step[WHOLE] for frames, step in zip(clock.frames, clock.steps, strict=True)]
@@ -117,7 +117,7 @@ def main() -> None:
     show(measurements, rows, as_json=options.json)
 
 
-def _train(options: Any, folder: Path) -> Clock:
+def train(options: Any, folder: Path) -> Clock:
     """Train for a few steps as ``unitdisc train`` does; return what the clock saw."""
     steps = WARM_UP + options.runs
     asked = recipe.read(
@@ -160,8 +160,9 @@ def _attach(clock: Clock, trainer: Trainer) -> None:
     named = {name: part for name, part in trainer.model.named_children() if isinstance(part, Part)}
     for name, part in [*named.items(), *trainer.model.heads.items()]:
         part.forward = clock.timed(f"forward.{name}", part.forward)
-    source = trainer.split.source
-    source.frames = clock.timed("loading.features", source.frames)
+    if trainer.settings.workers == 0:  # else it happens in other processes
+        source = trainer.split.source
+        source.frames = clock.timed("loading.features", source.frames)
 
     def finish_and_save() -> None:
         clock.finish()
