@@ -123,7 +123,21 @@ def test_a_bad_line_of_the_manifest_is_named(tmp_path, bad, says):
 
 def test_a_missing_folder_and_an_empty_or_missing_manifest_are_named(tmp_path):
     assert f"{tmp_path / 'gone'}: no such folder" in error_of(tmp_path / "gone")
-    assert "manifest.jsonl: cannot be read (No such file" in error_of(tmp_path)
+    assert f"{tmp_path}: no manifest.jsonl in there; write one line per recording" in error_of(tmp_path)
+    assert f"{write(tmp_path / 'd', '') / 'manifest.jsonl'}: is a file" in error_of(
+        tmp_path / "d/manifest.jsonl"
+    )
+    (tmp_path / "import.json").write_text("{}")
+    assert "was imported for another data source" in error_of(tmp_path)
+
+
+def test_a_misspelt_key_of_the_manifest_is_no_further_field(tmp_path):
+    message = error_of(write(tmp_path / "c", entry(speker="x")))
+    assert "manifest.jsonl:1: unknown key 'speker'; did you mean 'speaker'?" in message
+    read_folder(write(tmp_path / "d", entry(speaker="x", speakers=2, sex="f")), unit="sample")
+
+
+def test_an_empty_manifest_is_named(tmp_path):
     assert "no entries" in error_of(write(tmp_path / "c", "\n"))
 
 

@@ -28,6 +28,13 @@ def test_a_recipe_is_found_by_name_and_has_every_default():
     assert recipe.encoder.arguments == {"hidden": 16, "share": 0.5}
 
 
+def test_a_recipe_of_ones_own_extends_a_shipped_one_by_name(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: task/row\nseed: 9\n")
+    recipe = read(mine)
+    assert (recipe.name, recipe.seed, recipe.train.lr) == ("mine", 9, 1e-3)
+
+
 def test_a_section_without_use_is_merged_and_one_with_use_replaces():
     assert read("task/row").bottleneck.arguments == {"num_codes": 32, "decay": 0.9}
     assert read("task/other").bottleneck.arguments == {"num_codes": 4, "lr_scale": 1.0}

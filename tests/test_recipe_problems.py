@@ -130,7 +130,7 @@ def test_missing_sections_are_named_at_the_start_of_the_recipe():
         (b"data: &a [*a]", "1:11: no anchor &a ends before this"),
         (b"data: " + b"[" * 2000, "1:69: nested more than 64 levels deep"),
         (b"extends: 3", "1:10: extends must be the path of a recipe, found 3"),
-        (b"extends: recipes/task/bas.yaml", "1:10: extends: no file 'recipes/task/bas.yaml'"),
+        (b"extends: recipes/task/bas.yaml", "1:10: extends: no file and no recipe 'recipes/task/bas.yaml'"),
         (b"extends: x.yaml", "1:10: extends: 'x.yaml' extends this file again, in a circle"),
         (b"#" * 1_000_001, "1:1: is larger than 1000000 bytes; this cannot be a recipe"),
     ],

@@ -68,7 +68,8 @@ def once(folder: Path, make: Callable[[Path], object]) -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / f".{folder.name}.lock"):
+        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+        with _locked(cache_root() / "locks" / place):
             if not folder.is_dir():
                 _make(folder, make)
     except OSError as error:
@@ -103,6 +104,7 @@ def _sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

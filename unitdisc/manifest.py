@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from unitdisc import suggest
 from unitdisc.errors import DataError
 from unitdisc.text_lines import lines, read_bytes, rows
 
@@ -29,6 +30,10 @@ MANIFEST = "manifest.jsonl"
 _MAX_SECONDS = 48 * 3600
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _TIMED_COLUMNS = 4
+
+
+_KEYS = ("id", "path", "split", "speaker", "document")
+"""Keys of the manifest that change what is learnt: a misspelt one must not pass for a further field."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,17 @@ def read_fold(path: Path) -> dict[str, str]:
 
 def _manifest(root: Path) -> Path:
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give a folder that holds {MANIFEST}")
+        what = "is a file" if root.exists() else "no such folder"
+        raise DataError(f"{root}: {what}; give a folder that holds {MANIFEST}")
+    if not (root / MANIFEST).is_file():
+        if (root / "import.json").is_file():
+            raise DataError(
+                f"{root}: was imported for another data source; use a recipe of that kind of data"
+            )
+        raise DataError(
+            f"{root}: no {MANIFEST} in there; write one line per recording or image, such as "
+            '{"id": "a", "path": "a.flac"} (unitdisc data import --help)'
+        )
     return root / MANIFEST
 
 
@@ -161,6 +176,12 @@ def _entry(root: Path, text: str, path: Path, line: int) -> Entry:
         raise DataError(
             f'{where}: found {_shown(fields)}; write a JSON object such as {{"id": ..., "path": ...}}'
         )
+    for name in set(fields) - set(_KEYS):
+        near = suggest.nearest(name, [key for key in _KEYS if key not in fields])
+        if near:
+            raise DataError(
+                f"{where}: unknown key {name!r}; did you mean {near!r}? (another name, if it is meant)"
+            )
     key = _text(fields, "id", where)
     if " " in key or "|" in key:
         raise DataError(

@@ -42,8 +42,11 @@ def folder() -> Path:
 
 def available() -> list[RecipeInfo]:
     """Return the recipes of the recipes folder by name, without bases and presets."""
-    names = (path for path in folder().rglob("*.yaml") if path.stem != "base" and "." not in path.stem)
-    return sorted((_info(path) for path in names), key=lambda info: info.name)
+    return sorted((_info(path) for path in _files()), key=lambda info: info.name)
+
+
+def _files() -> list[Path]:
+    return [path for path in folder().rglob("*.yaml") if path.stem != "base" and "." not in path.stem]
 
 
 def find(recipe: str | Path, problems: Problems) -> Path:
@@ -99,11 +102,17 @@ def _extended(extends: Node, problems: Problems) -> Path:
     if not isinstance(extends.data, str):
         problems.stop(extends.place, f"extends must be the path of a recipe, found {extends.found()}")
     path = Path(os.path.normpath(extends.place.folder / extends.data))
-    if not os.path.isfile(path):  # noqa: PTH113
-        beside = [f.name for f in extends.place.folder.iterdir() if f.suffix == ".yaml"]
-        hint = suggest.hint(extends.data, beside)
-        problems.stop(extends.place, f"extends: no file {quoted(extends.data)}{hint}")
-    return path
+    if os.path.isfile(path):  # noqa: PTH113
+        return path
+    named = folder() / f"{extends.data}.yaml"
+    if os.path.isfile(named):  # noqa: PTH113
+        return named
+    beside = [f.name for f in extends.place.folder.iterdir() if f.suffix == ".yaml"]
+    hint = suggest.hint(extends.data, [*beside, *map(name, _files())])
+    text = (
+        f"extends: no file and no recipe {quoted(extends.data)}{hint}; give a path from this file, or a name"
+    )
+    return problems.stop(extends.place, f"{text} that 'unitdisc recipes' lists")
 
 
 def _info(path: Path) -> RecipeInfo:

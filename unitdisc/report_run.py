@@ -87,11 +87,12 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 def _commands(run: Run) -> list[tuple[str, str]]:
     folder = run.folder.path
+    is_speech = run.features.unit_of_time == "second"
     return [
         ("units in another format", f"unitdisc export {folder} --format ctm --out units-ctm"),
         ("scores as JSON", f"unitdisc evaluate {folder} --json"),
         (
-            "units of a new recording, in Python",
-            f"unitdisc.load({str(folder)!r}).encode(waveform, rate).codes",
+            f"units of a new {'recording' if is_speech else 'line image'}, in Python",
+            f"unitdisc.load({str(folder)!r}).encode({'waveform, rate' if is_speech else 'image'}).codes",
         ),
     ]

@@ -41,6 +41,8 @@ class Run:
         self.folder = RunFolder(path)
         if not self.folder.is_started():
             raise StorageError(f"{path}: no run is here (no recipe.yaml); give the folder of a run")
+        if not self.folder.record.exists():
+            raise StorageError(f"{path}: nothing is trained here yet; unitdisc run {path} begins")
         self.recipe: Recipe = recipe.read(self.folder.recipe)
         self.record: dict[str, Any] = self.folder.read_record()
 

@@ -117,5 +117,5 @@ def _check(features: FeatureSpec, conditions: Mapping[str, int], condition: str 
         known = ", ".join(sorted(conditions)) or "none"
         raise RecipeError(
             f"decoder.condition: the data has no condition {condition!r} (it has: {known}); "
-            "name one of those or set data.condition"
+            "set decoder.condition to one of them, or to null"
         )

@@ -51,6 +51,7 @@ def array_to_grey(image: np.ndarray, *, paper: int = 1) -> np.ndarray:
 
     Takes uint8 (H, W), (H, W, 3) or (H, W, 4), uint16 (H, W), and floats (H, W) in [0, 1]; 0 is black.
     """
+    image = np.asarray(image)  # also of a Pillow image
     if image.size and image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2:] in ((3,), (4,))):
         return to_grey(Image.fromarray(image), paper=paper)
     if image.size and image.ndim == 2 and image.dtype == np.uint16:

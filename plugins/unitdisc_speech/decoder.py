@@ -56,7 +56,8 @@ class Frames(Decoder):
         if condition and condition not in conditions:
             names = ", ".join(sorted(conditions)) or "none"
             raise RecipeError(
-                f"condition: the data has no {condition!r} (it has: {names}); name one of them or null"
+                f"decoder.condition: the data has no {condition!r} (it has: {names}); "
+                "set decoder.condition to one of them, or to null"
             )
         self.stride = stride
         self.shape = features.shape

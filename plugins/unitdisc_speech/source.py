@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_LARGEST_SAMPLE = 10.0
+"""Decoders of lossy formats overshoot 1 a little; integers that were only called floats reach thousands."""
+
+
 class Speech(DataSource):
     """Recordings as log-mel frames (Kaldi's filter bank), by default with energy, deltas and double deltas.
 
@@ -130,15 +134,21 @@ class Speech(DataSource):
         return SpeechSplit(self, chosen)
 
     def featurize(self, signal: np.ndarray, rate: float | None = None) -> Tensor:
-        """Return (T, channels, filters) of samples (N,) in [-1, 1] at ``rate`` Hz (none: ``sample_rate``)."""
-        return self.frames(signal, self.log_mel.sample_rate if rate is None else rate, "signal")
+        """Return (T, channels, filters) of samples (N,) in [-1, 1] at ``rate`` Hz, which must be given."""
+        if not isinstance(rate, int | float | np.number):
+            found = "no rate" if rate is None else f"the rate {rate!r}"
+            raise DataError(
+                f"signal: found {found}; give the samples per second, such as {self.log_mel.sample_rate}"
+            )
+        return self.frames(signal, float(rate), "signal")
 
     def frames(self, signal: np.ndarray, rate: float, where: str) -> Tensor:
         """Return the features of a signal that messages call ``where``."""
         signal = np.asarray(signal)
         if signal.ndim != 1 or signal.size == 0 or not np.issubdtype(signal.dtype, np.floating):
             raise DataError(
-                f"{where}: found {signal.dtype} of shape {signal.shape}; give one row of floats in [-1, 1]"
+                f"{where}: found {signal.dtype} of shape {signal.shape}; give one row of floats in [-1, 1] (16 bit "
+                "samples: divide by 32768)"
             )
         if not float(rate).is_integer() or rate <= 0:
             raise DataError(f"{where}: the rate is {rate} Hz; give a whole number above 0")
@@ -147,6 +157,10 @@ class Speech(DataSource):
             samples = torch.from_numpy(signal.astype(np.float32))
         if not samples.isfinite().all():
             raise DataError(f"{where}: a sample is NaN or infinite; give floats in [-1, 1]")
+        if (peak := samples.abs().max()) > _LARGEST_SAMPLE:
+            raise DataError(
+                f"{where}: samples reach {peak:g}; give floats in [-1, 1] (16 bit samples: divide by 32768)"
+            )
         features = self.log_mel(resample(samples, int(rate), self.log_mel.sample_rate, where))
         if not features.isfinite().all():
             raise DataError(f"{where}: samples reach {samples.abs().max():g}; give floats in [-1, 1]")

@@ -394,3 +394,9 @@ def test_real_lines_are_read():
         assert len(example.targets["text"]) >= 8
         stored = np.asarray(Image.open(REAL / f"png32/{example.key.rsplit('_', 2)[0]}/{example.key}.png"))
         assert (lines.picture(example) == stored).all()
+
+
+def test_featurize_takes_a_pillow_image_as_it_takes_its_array():
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 9), dtype=np.uint8)
+    from_array, from_image = (Lines().featurize(image) for image in (pixels, Image.fromarray(pixels)))
+    assert torch.equal(from_array, from_image)

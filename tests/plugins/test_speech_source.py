@@ -317,18 +317,21 @@ def test_featurize_needs_no_corpus_and_equals_the_example(tmp_path):
     root = one(tmp_path / "c", samples, subtype="FLOAT")
     featurized = Speech(root=Path("/nowhere")).featurize(samples, 16000)
     assert torch.equal(featurized, prepared(root).split("train")[0].inputs)
-    assert torch.equal(featurized, Speech(root=Path("/nowhere")).featurize(samples.astype(np.float64)))
+    assert torch.equal(featurized, Speech(root=Path("/nowhere")).featurize(samples.astype(np.float64), 16000))
 
 
 @pytest.mark.parametrize(
     ("signal", "rate", "says"),
     [
-        (np.zeros((2, 100)), None, "found float64 of shape (2, 100)"),
-        (np.zeros(0), None, "shape (0,)"),
-        (np.zeros(100, np.int16), None, "found int16"),
-        (np.array([0.0, np.nan]), None, "NaN or infinite"),
-        (np.array([0.0, 1e300]), None, "NaN or infinite"),
-        (np.full(400, 1e30) * np.resize([1, -1], 400), None, "samples reach 1e+30"),
+        (np.zeros((2, 100)), 16000, "found float64 of shape (2, 100)"),
+        (np.zeros(0), 16000, "shape (0,)"),
+        (np.zeros(100, np.int16), 16000, "found int16"),
+        (np.array([0.0, np.nan]), 16000, "NaN or infinite"),
+        (np.array([0.0, 1e300]), 16000, "NaN or infinite"),
+        (np.full(400, 1e30) * np.resize([1, -1], 400), 16000, "samples reach 1e+30"),
+        (np.zeros(100), None, "found no rate; give the samples per second, such as 16000"),
+        (np.zeros(100), "8000", "found the rate '8000'"),
+        (np.full(100, 3000.0), 8000, "samples reach 3000; give floats in [-1, 1]"),
         (np.zeros(100), 0.0, "the rate is 0.0 Hz"),
         (np.zeros(100), 16000.5, "the rate is 16000.5 Hz"),
         (np.zeros(100), float("nan"), "the rate is nan Hz"),
@@ -440,6 +443,15 @@ def test_the_import_command_says_what_is_wrong(tmp_path, arguments, error, says)
     root = corpus(tmp_path / "c")
     with pytest.raises(error, match=says):
         CliRunner().invoke(command, ["import", str(root), *arguments], catch_exceptions=False)
+
+
+def test_the_import_command_refuses_a_label_table_whose_header_is_nearly_right(tmp_path):
+    root = corpus(tmp_path / "c")
+    table = root / "phones.tsv"
+    table.write_text(table.read_text().replace("start_sample", "start"))
+    with pytest.raises(DataError, match=r"phones.tsv:1: the header is id, start, .*give id, start_sample"):
+        imported(str(root), "--out", str(tmp_path / "out"))
+    assert not list(tmp_path.glob("*out*"))
 
 
 def test_the_import_command_names_the_accepted_kinds_of_files(tmp_path):

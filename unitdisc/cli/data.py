@@ -31,7 +31,7 @@ def command() -> None:
     "--as", "name", help="Data source that imports it; found by the kind of files where it is left out."
 )
 def import_command(*, folder: Path, out: Path | None, labels: str | None, name: str | None) -> None:
-    r"""Check FOLDER and import it; the folder printed at the end can be a recipe's data.root.
+    """Check FOLDER and import it; the folder printed at the end can be a recipe's data.root.
 
     \b
     FOLDER holds
@@ -44,8 +44,8 @@ def import_command(*, folder: Path, out: Path | None, labels: str | None, name: 
       phones.tsv      or any other NAME.tsv of timed labels, tab separated, with
                       the header id, start_sample, end_sample, SYMBOL
                       (start_column, end_column for images), end excluded
-    A folder of this form can also be given as data.root directly.
-    """
+    A folder of this form can also be given as data.root directly; importing it first checks all of it.
+    """  # noqa: D301  (click takes the backspace character as "keep these lines")
     warn_broken()
     corpus = read_folder(folder, unit="sample")
     tables = _label_tables(corpus.root) if labels is None else [item for item in labels.split(",") if item]
@@ -60,12 +60,16 @@ def import_command(*, folder: Path, out: Path | None, labels: str | None, name: 
 
 
 def _label_tables(root: Path) -> list[str]:
-    """Return the names of the tables whose header is that of timed labels."""
+    """Return the names of the tables of timed labels: whose header begins with id and has a start.
+
+    A header that is nearly right is taken too, so that reading the table says what is wrong with it.
+    """
     names = []
     for path in sorted(root.glob("*.tsv")):
         with path.open("rb") as file:
-            if file.readline().startswith((b"id\tstart_sample\t", b"id\tstart_column\t")):
-                names.append(path.stem)
+            first, *others = file.readline().split(b"\t")
+        if first.lower() == b"id" and any(column.lower().startswith(b"start") for column in others):
+            names.append(path.stem)
     return names
 
 

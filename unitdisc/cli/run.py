@@ -61,7 +61,9 @@ def execute(recipe: Recipe, folder: Path, *, only_train: bool) -> None:
         steps.train(recipe, folder)
         return
     if steps.is_finished(recipe, folder, only_train=only_train):
-        click.echo(f"{folder}: finished before, nothing to do" + _what_next(folder, only_train=only_train))
+        click.echo(
+            f"{folder}: finished before, nothing to do" + _what_next(recipe, folder, only_train=only_train)
+        )
         return
     with RunFolder(folder).locked():
         steps.train(recipe, folder)
@@ -77,15 +79,18 @@ def execute(recipe: Recipe, folder: Path, *, only_train: bool) -> None:
             click.echo(doing)
             work(run)
     table(run)
-    click.echo(_what_next(folder, only_train=False).lstrip("\n"))
+    click.echo(_what_next(recipe, folder, only_train=False).lstrip("\n"))
 
 
-def _what_next(folder: Path, *, only_train: bool) -> str:
+def _what_next(recipe: Recipe, folder: Path, *, only_train: bool) -> str:
     if only_train:
         return ""
+    is_speech = recipe.data.build().features.unit_of_time == "second"
+    signal = "waveform, rate" if is_speech else "image"
     places = {"units": folder / "units", "picture": folder / "units.png", "report": folder / "report.html"}
     return (
         "".join(f"\n{name:<9}{path}" for name, path in places.items() if path.exists())
-        + "\nnext     your own recordings: unitdisc data import FOLDER; other rules: unitdisc recipes"
-        f"\n         in Python: run = unitdisc.load({str(folder)!r}); run.encode(waveform, rate).codes"
+        + f"\nnext     your own {'recordings' if is_speech else 'line images'}: unitdisc data import --help"
+        "\n         other rules and tasks: unitdisc recipes"
+        f"\n         in Python: run = unitdisc.load({str(folder)!r}); run.encode({signal}).codes"
     )

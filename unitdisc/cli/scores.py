@@ -16,7 +16,8 @@ def table(run: Run) -> None:
     from rich.table import Table
 
     metrics = run.metrics
-    title = f"{run.recipe.name}, split {metrics['split']}, step {metrics['checkpoint_step']}"
+    step = f"step {metrics['checkpoint_step']} of {run.recipe.train.steps}"
+    title = f"{run.recipe.name}, split {metrics['split']}, {step}"
     shown = Table(title=title, title_justify="left")
     shown.add_column("score")
     for column in ("value", "chance"):
