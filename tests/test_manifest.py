@@ -11,7 +11,8 @@ import pytest
 
 from unitdisc import cache
 from unitdisc.errors import DataError, StorageError
-from unitdisc.manifest import Label, digest, read_fold, read_folder
+from unitdisc.fold import read_fold
+from unitdisc.manifest import Label, digest, read_folder
 
 HEADER = "id\tstart_sample\tend_sample\tphone\n"
 
@@ -134,7 +135,7 @@ def test_a_missing_folder_and_an_empty_or_missing_manifest_are_named(tmp_path):
 def test_a_misspelt_key_of_the_manifest_is_no_further_field(tmp_path):
     message = error_of(write(tmp_path / "c", entry(speker="x")))
     assert "manifest.jsonl:1: unknown key 'speker'; did you mean 'speaker'?" in message
-    read_folder(write(tmp_path / "d", entry(speaker="x", speakers=2, sex="f")), unit="sample")
+    read_folder(write(tmp_path / "d", entry(speed=2, index=1, speech="x")), unit="sample")
 
 
 def test_an_empty_manifest_is_named(tmp_path):

@@ -11,6 +11,7 @@ their edges, as words of running speech do, but one may not lie in the other.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -104,23 +105,6 @@ def digest(root: Path, *, tables: Sequence[str] = ()) -> str:
     return total.hexdigest()
 
 
-def read_fold(path: Path) -> dict[str, str]:
-    """Read a table of symbols and classes: a header, then two columns; an empty class leaves a symbol out."""
-    fold: dict[str, str] = {}
-    table = rows(path, "two columns, symbol and class")
-    next(table)  # the header
-    for line, row in table:
-        where = f"{path}:{line}"
-        if len(row) != 2 or not row[0]:
-            raise DataError(
-                f"{where}: found {len(row)} columns; give a symbol, a tab and its class (or nothing)"
-            )
-        if row[0] in fold:
-            raise DataError(f"{where}: symbol {row[0]!r} stands here twice; keep one of the lines")
-        fold[row[0]] = row[1]
-    return fold
-
-
 def _manifest(root: Path) -> Path:
     if not root.is_dir():
         what = "is a file" if root.exists() else "no such folder"
@@ -176,12 +160,9 @@ def _entry(root: Path, text: str, path: Path, line: int) -> Entry:
         raise DataError(
             f'{where}: found {_shown(fields)}; write a JSON object such as {{"id": ..., "path": ...}}'
         )
-    for name in set(fields) - set(_KEYS):
-        near = suggest.nearest(name, [key for key in _KEYS if key not in fields])
-        if near:
-            raise DataError(
-                f"{where}: unknown key {name!r}; did you mean {near!r}? (another name, if it is meant)"
-            )
+    for name, meant in filter(None, map(_misspelt, fields)):
+        if meant not in fields:
+            raise DataError(f"{where}: unknown key {name!r}; did you mean {meant!r}? (else rename it)")
     key = _text(fields, "id", where)
     if " " in key or "|" in key:
         raise DataError(
@@ -190,6 +171,13 @@ def _entry(root: Path, text: str, path: Path, line: int) -> Entry:
     split = _text(fields, "split", where) if "split" in fields else "train"
     _check_numbers(fields, where)
     return Entry(key, _inside(root, _text(fields, "path", where), where), split, fields, line)
+
+
+@functools.cache  # the same few keys stand on every line
+def _misspelt(name: str) -> tuple[str, str] | None:
+    """Return a key that is one letter from one of `_KEYS`, with that one."""
+    near = next((key for key in _KEYS if suggest.is_one_edit(name.casefold(), key)), None)
+    return (name, near) if near and name not in _KEYS else None
 
 
 def _text(fields: dict[str, Any], name: str, where: str) -> str:

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt
 from unitdisc import cache
 from unitdisc.data import Corpus, DataSource, Example, FeatureSpec, Split
 from unitdisc.errors import DataError, RecipeError
-from unitdisc.manifest import read_fold
+from unitdisc.fold import read_fold
 from unitdisc_speech.audio import SUFFIXES, read
 from unitdisc_speech.cuts import CUTS, Utterance, import_cuts, read_cuts
 from unitdisc_speech.features import LogMel, num_resampled, resample
