@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unitdisc import distributed
+from unitdisc.codebook import perplexity
 from unitdisc.storage import append_text, write_text
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class Log:
         record: dict[str, Any] = {"step": step, **facts}
         record |= {name: value / max(frames, 1) for name, value in zip(names, values, strict=True)}
         if self.counts is not None:
-            record["perplexity"] = _perplexity(distributed.all_sum_(self.counts.clone()))
+            counts = distributed.all_sum_(self.counts.clone())
+            record["perplexity"] = float(perplexity(counts).mean())  # over codebooks
         record["frames_per_second"] = frames / max(time.monotonic() - self.began, 1e-9)
         if distributed.rank() == 0:
             append_text(self.path, json.dumps(record) + "\n")
@@ -98,9 +100,3 @@ def _summed(sums: Tensor) -> Tensor:
         return sums
     device = torch.device("cuda") if torch.distributed.get_backend() == "nccl" else torch.device("cpu")
     return distributed.all_sum_(sums.to(device)).cpu()
-
-
-def _perplexity(counts: Tensor) -> float:
-    """Return the mean over codebooks of 2^H of the codes of this window."""
-    share = counts.double() / counts.sum(1, keepdim=True).clamp(min=1)
-    return float(torch.exp(-torch.xlogy(share, share).sum(1)).mean())

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unitdisc import checkpoint, distributed, loader, optimizer, state
 from unitdisc.average import Average
+from unitdisc.codebook import code_counts
 from unitdisc.errors import Interrupted, RecipeError, TrainingError
 from unitdisc.log import Log, add
 from unitdisc.model import Losses, Model, NonFiniteLatentsError
@@ -264,7 +265,5 @@ class Taken:
         for name, value in named.items():
             add(self.numbers, name, value.detach().double() * losses.num_frames)
         if num_codes:
-            counts = torch.stack(
-                [torch.bincount(book[book >= 0], minlength=num_codes) for book in losses.codes.unbind(-1)]
-            )
+            counts = code_counts(losses.codes, num_codes)
             self.counts = counts if self.counts is None else self.counts + counts

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-from annotated_types import Ge
-
-from unitdisc.metric import Metric
-from unitdisc_metrics.co_occurrence import CoOccurrence
 from unitdisc_metrics.entropy import entropy
-
-if TYPE_CHECKING:
-    from unitdisc.metric import Evaluated
+from unitdisc_metrics.pair_metric import PairMetric
 
 
-class PNMI(Metric):
+class PNMI(PairMetric):
     """Phone-normalised mutual information I(X; Y) / H(X) of labels X and units Y, over frames.
 
     Defined for HuBERT (Hsu et al. 2021; fairseq ``measure_teacher_quality.py``); the same number as
@@ -29,13 +21,6 @@ class PNMI(Metric):
         target: Name of a target with one label per frame.
         book: Codebook to score by itself, from 0; null takes the tuple of all codes as the unit.
     """
-
-    def __init__(self, *, target: str, book: Annotated[int, Ge(0)] | None = None) -> None:
-        self._pairs = CoOccurrence(target, book)
-
-    def update(self, item: Evaluated) -> None:
-        """Count the frames of one utterance."""
-        self._pairs.add(item)
 
     def compute(self) -> dict[str, float]:
         """Return the information and the labels' entropy. Raises `DataError` when no frame had a label."""

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
 import numpy as np
-from annotated_types import Ge
 
-from unitdisc.metric import Metric
-from unitdisc_metrics.co_occurrence import CoOccurrence
-
-if TYPE_CHECKING:
-    from unitdisc.metric import Evaluated
+from unitdisc_metrics.pair_metric import PairMetric
 
 
-class Purity(Metric):
+class Purity(PairMetric):
     """Phone purity sum_y max_x p(x, y) of labels X and units Y, over frames.
 
     It is the accuracy of the best many-to-one map from units to labels (HuBERT, Hsu et al. 2021; fairseq's
@@ -27,13 +20,6 @@ class Purity(Metric):
         target: Name of a target with one label per frame.
         book: Codebook to score by itself, from 0; null takes the tuple of all codes as the unit.
     """
-
-    def __init__(self, *, target: str, book: Annotated[int, Ge(0)] | None = None) -> None:
-        self._pairs = CoOccurrence(target, book)
-
-    def update(self, item: Evaluated) -> None:
-        """Count the frames of one utterance."""
-        self._pairs.add(item)
 
     def compute(self) -> dict[str, float]:
         """Return both purities. Raises `DataError` when no frame had a label."""
