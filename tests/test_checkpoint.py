@@ -24,6 +24,7 @@ def some(step: int = 7) -> Checkpoint:
 
 
 def same(a: Checkpoint, b: Checkpoint) -> bool:
+    assert {file: set(a.tensors[file]) for file in a.tensors} == {f: set(b.tensors[f]) for f in b.tensors}
     return (a.step, a.state) == (b.step, b.state) and all(
         torch.equal(a.tensors[file][name], b.tensors[file][name])
         for file in a.tensors

@@ -208,3 +208,18 @@ def test_a_process_that_others_have_left_says_so_in_one_line(monkeypatch: pytest
     monkeypatch.setattr(torch.distributed, "all_reduce", gone)
     with pytest.raises(TrainingError, match=r"another process .*closed by peer\); its message says why"):
         distributed.all_sum_(torch.zeros(1))
+
+
+@pytest.mark.parametrize("content", [b"a: [b\n", b"\xff\xfe", b"[" * 3000])
+def test_a_folder_with_a_recipe_that_cannot_be_read_is_refused_and_kept(tmp_path: Path, content: bytes):
+    (tmp_path / "recipe.yaml").write_bytes(content)
+    with pytest.raises(RecipeError, match="holds other files and no run"):
+        steps.train(toy_recipe(), tmp_path)
+    assert (tmp_path / "recipe.yaml").read_bytes() == content
+
+
+def test_a_run_whose_recipe_was_damaged_says_so(tmp_path: Path):
+    steps.train(toy_recipe(steps=2), tmp_path)
+    (tmp_path / "recipe.yaml").write_text("a: [b\n")
+    with pytest.raises(StorageError, match=r"recipe\.yaml: damaged"):
+        steps.train(toy_recipe(steps=4), tmp_path)

@@ -87,7 +87,15 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.recipe, recipe.to_yaml())
             return
-        if changed := _difference(self.recipe.read_text(), recipe.to_yaml()):
+        try:
+            written = self.recipe.read_text(encoding="utf-8")
+            changed = _difference(written, recipe.to_yaml())
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            detail = " ".join(str(error).split())
+            raise StorageError(
+                f"{self.recipe}: damaged ({detail}); restore it, or choose another --out"
+            ) from error
+        if changed:
             raise RecipeError(
                 f"{self.path}: holds a run of another recipe ({changed}); choose another --out, "
                 "or go on with the recipe it has: unitdisc train " + str(self.path)
@@ -107,8 +115,11 @@ class RunFolder:
         """Whether a run left ``entry`` that did not come to its first step."""
         if entry != self.recipe:
             return entry.name == "run.lock"
-        written = entry.read_text(encoding="utf-8")
-        return written == dump(yaml.safe_load(written))  # a person's recipe is not to be written over
+        try:
+            written = entry.read_text(encoding="utf-8")
+            return written == dump(yaml.safe_load(written))  # a person's recipe is not to be written over
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):
+            return False
 
     def read_record(self) -> dict[str, Any]:
         """Return ``run.json``. Raises `StorageError` when it cannot be read."""
