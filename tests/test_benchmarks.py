@@ -1,4 +1,4 @@
-"""The benchmarks run and say where they were made; what they measure is in ``benchmarks/README.md``."""
+"""The benchmarks run and say where they were made; what they measure is in ``benchmarks.md``."""
 
 from __future__ import annotations
 
@@ -48,8 +48,11 @@ def test_a_startup_table_states_its_facts():
 
 
 def test_codebook_measures_every_shape_and_case():
-    found = measured("codebook.py", "--shapes", "32,4,8", "15,2,4", "--cases", "ema")
-    assert [(item["case"], item["shape"]) for item in found] == [("ema", [32, 4, 8]), ("ema", [15, 2, 4])]
+    found = measured("codebook.py", "--shapes", "32,4,8", "15,2,2x4", "--cases", "ema")
+    assert [(item["case"], item["shape"]) for item in found] == [
+        ("ema", [32, 4, 1, 8]),
+        ("ema", [15, 2, 2, 4]),
+    ]
     keys = {"benchmark", "case", "shape", "peak_bytes", "wrong_codes", "peer"}
     ratios = {"ratio", "cpu_ratio", "floor_seconds"}
     for item in found:
@@ -83,14 +86,14 @@ def codebook(monkeypatch):
 
 
 def test_codes_that_are_not_the_nearest_void_a_timing(codebook):
-    books = torch.tensor([[0.0], [1.0]])
+    books = torch.tensor([[[0.0], [1.0]]])
     latents = torch.tensor([[0.1], [0.9], [0.8], [0.2]])
     case = codebook.Case(lambda: torch.tensor([0, 1, 0, 0]), latents, books)
     assert codebook._wrong(case) == 0.25
     some = {"median": 2.0, "p10": 1.0, "p90": 3.0}
     item = {"case": "ema", "ratio": some, "cpu_ratio": some, "floor_seconds": some, "peak_bytes": 32}
-    assert "void: 25.00% wrong codes" in codebook._row({**item, "shape": [4, 1, 2], "wrong_codes": 0.25})
-    assert "2.00 (1.00 to 3.00)" in codebook._row({**item, "shape": [4, 1, 2], "wrong_codes": 0.0})
+    assert "void: 25.00% wrong codes" in codebook._row({**item, "shape": [4, 1, 1, 2], "wrong_codes": 0.25})
+    assert "2.00 (1.00 to 3.00)" in codebook._row({**item, "shape": [4, 1, 1, 2], "wrong_codes": 0.0})
 
 
 def test_peak_memory_counts_what_is_held_at_once(codebook):

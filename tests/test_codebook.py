@@ -61,10 +61,14 @@ def test_ties_go_to_the_lowest_code(count, codes):
     assert codes_found.max() < len(different)
 
 
-def test_result_does_not_depend_on_chunks(monkeypatch):
-    latents, codebook = randn(1000, 8), randn(50, 8, seed=1)
+@pytest.mark.parametrize("books", [1, 3])
+@pytest.mark.parametrize(("size", "widest"), [(1, 2**11), (2**20, 7), (3000, 16), (5000, 33)])
+def test_result_does_not_depend_on_tiles(monkeypatch, books, size, widest):
+    latents, codebook = randn(1000, 24), randn(books, 150, 24 // books, seed=1)
     whole = nearest(latents, codebook)
-    monkeypatch.setattr(importlib.import_module("unitdisc.codebook.nearest"), "_CHUNK", {"cpu": 1})
+    search = importlib.import_module("unitdisc.codebook.nearest")
+    monkeypatch.setattr(search, "_TILE", {"cpu": size})
+    monkeypatch.setattr(search, "_WIDEST", {"cpu": widest})
     assert torch.equal(nearest(latents, codebook), whole)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -104,12 +104,34 @@ class Quantized:
         codes: (B, S, Q) int64 in [0, K), -1 on padding; Q = 0 where nothing is quantised.
         loss: (), mean over the valid latents of this batch (0 where there are none).
         stats: Numbers for the log, each ().
+        samples: (B, S, Q, m) int64, -1 on padding, where a rule draws m codes per latent in training: the soft
+            targets of what predicts codes.
     """
 
     values: Tensor
     codes: Tensor
     loss: Tensor
     stats: dict[str, Tensor] = field(default_factory=dict)
+    samples: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """Weights that a part has put into their place outside the gradient.
+
+    Args:
+        parameter: The parameter; what moves by averages of its own (a buffer) has neither moments nor copies.
+        rows: Bool, the shape of the parameter's leading dimensions: which of its rows are new.
+        moments: What the optimiser remembers of these rows: "keep" it or "reset" it to zero.
+        average: The averaged copy of the weights (``train.average``): "keep" it, which mixes old and new rows
+            for 1 / (1 - average) steps (paper A, Fig. 4), "copy" the new rows into it, or "restart" the average
+            of all weights from where they are.
+    """
+
+    parameter: Tensor
+    rows: Tensor
+    moments: Literal["keep", "reset"] = "reset"
+    average: Literal["keep", "copy", "restart"] = "copy"
 
 
 class Part(nn.Module):
@@ -128,6 +150,25 @@ class Part(nn.Module):
         the number of ranks and micro-batches; statistics must be summed over ranks with
         ``unitdisc.distributed.all_sum_`` before they are used.
         """
+
+    def replaced(self) -> Iterator[Replaced]:
+        """Yield the weights replaced in the ``after_step`` that just ran; the engine asks after every step."""
+        yield from ()
+
+    def events(self) -> Iterator[dict[str, float | str]]:
+        """Yield what happened in the ``after_step`` that just ran and is worth a place in ``log.jsonl``.
+
+        Each is flat, with the key "event" for its name, and the same on every rank.
+        """
+        yield from ()
+
+    def announce(self, steps: int) -> Iterator[str]:
+        """Yield lines to show before the first of ``steps`` steps, such as a schedule with its steps.
+
+        Raises `RecipeError` where the arguments ask for what will never happen in so many steps.
+        """
+        del steps
+        yield from ()
 
     def param_groups(self) -> Iterator[dict[str, Any]]:
         """Yield ``{"params": [...], "lr_scale": x}`` for parameters that learn at their own rate.

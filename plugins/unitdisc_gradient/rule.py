@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from unitdisc.codebook import (
-    Init,
-    batch_stats,
-    initial_codebook,
-    lookup,
-    put_back,
-    quantize,
-    search_workspace,
-    valid_latents,
-)
-from unitdisc.parts import Bottleneck, Padded, Quantized
+from unitdisc.codebook import Assignment, CodebookRule, Counts, Distance, Estimator, Init
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Gradient(Bottleneck):
+class Gradient(CodebookRule):
     """Codebook learned by gradient descent, straight-through gradient to the encoder (paper A, eq. 2).
 
     The loss is ``codebook_weight * |sg[e(x)] - q(x)|^2 + commitment * |e(x) - sg[q(x)]|^2``, each term a mean
@@ -38,6 +30,10 @@ class Gradient(Bottleneck):
         lr_scale: The codebook's learning rate over the recipe's; paper A's "codebook LR" is 10.
         init: First codebook. "xavier_uniform": as in the code of paper A; "uniform": within 1 / K of 0, as
             van den Oord et al. 2017; "normal": standard normal.
+        init_from: File with the first codebook: .npy, .safetensors with a tensor "codebook", a checkpoint's
+            folder, or the folder of a run. ``init`` is not used then.
+        distance: "cosine" compares directions: latents and codewords are scaled to length 1 per block.
+        estimator: Gradient of the latents: "straight_through", or "rotation" (Fifty et al. 2025).
     """
 
     def __init__(
@@ -50,37 +46,34 @@ class Gradient(Bottleneck):
         codebook_weight: Annotated[float, Ge(0)] = 1.0,
         lr_scale: Annotated[float, Gt(0)] = 1.0,
         init: Init = "xavier_uniform",
+        init_from: Path | None = None,
+        distance: Distance = "euclidean",
+        estimator: Estimator = "straight_through",
     ) -> None:
-        super().__init__()
-        self.dim = dim
-        self.num_codes = num_codes
-        self.num_codebooks = num_codebooks
+        super().__init__(
+            dim,
+            num_codes=num_codes,
+            num_codebooks=num_codebooks,
+            init=init,
+            init_from=init_from,
+            distance=distance,
+            estimator=estimator,
+        )
         self.commitment = commitment
         self.codebook_weight = codebook_weight
         self.lr_scale = lr_scale
-        first = initial_codebook(init, num_codebooks=num_codebooks, num_codes=num_codes, dim=dim)
-        self.codebook = nn.Parameter(first)  # (Q, K, D / Q)
+        self.codebook = nn.Parameter(self.first_codebook())
 
-    def forward(self, latents: Padded) -> Quantized:
-        """Quantise the valid latents; the loss carries both terms."""
-        vectors, places = valid_latents(latents)
-        found = quantize(vectors, self.codebook)
-        return Quantized(
-            put_back(found.values, places, latents, fill=0),
-            put_back(found.codes, places, latents, fill=-1),
-            self.codebook_weight * found.codebook_loss + self.commitment * found.commitment_loss,
-            batch_stats(vectors, found.codes, self.codebook),
-        )
+    def loss(self, found: Assignment) -> Tensor:
+        """Return both terms of eq. 2."""
+        return self.codebook_weight * found.codebook_loss + self.commitment * found.commitment_loss
 
-    def lookup(self, codes: Tensor) -> Tensor:
-        """Return the codewords (..., D) of ``codes`` (..., Q)."""
-        return lookup(codes, self.codebook)
+    @torch.no_grad()
+    def replace(self, codebook: Tensor, rows: Tensor, *, counts: Counts = "reset") -> None:
+        """Take over codewords; this rule counts nothing."""
+        del counts
+        self.codebook.copy_(torch.where(rows.unsqueeze(-1), codebook, self.codebook))
 
     def param_groups(self) -> Iterator[dict[str, Any]]:
         """Give the codebook its own learning rate."""
         yield {"params": [self.codebook], "lr_scale": self.lr_scale}
-
-    def workspace(self, num_latents: int) -> int:
-        """Return the bytes of the search; codebooks are searched one after the other."""
-        _, num_codes, size = self.codebook.shape
-        return search_workspace(num_latents, num_codes, size, device_type=self.codebook.device.type)

@@ -1,9 +1,10 @@
 """A codebook's step as a multiple of one matrix product, beside vector-quantize-pytorch.
 
-    python tests/benchmarks/codebook.py [--runs 30] [--shapes 4096,64,512 ...] [--cases ema ...] [--json]
+    python tests/benchmarks/codebook.py [--runs 30] [--shapes 4096,64,512 4096,256,8x128 ...] [--cases ema ...] [--json]
 
 A step is the forward pass with its losses, the backward pass and, for moving averages, the update. The floor is one
-float32 product (N, D) by (D, K) into a buffer that is there. Every case of every shape has a process of its own, in
+float32 product (N, D) by (D, K) into a buffer that is there; of Q codebooks of K codewords, too: as many products of
+numbers as theirs, in the shape that is fastest. Every case of every shape has a process of its own, in
 which floor and step take turns (floor, step, floor, step, ..., floor); a ratio is a step over the mean of the floors
 right before and after it. Memory is the peak of what the step's tensors hold beyond what stands before it. Codes that
 are not the nearest, by distances in float64, void a timing. The peer needs ``pip install 'unitdisc[bench]'``.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -34,7 +36,16 @@ from unitdisc.parts import Padded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SHAPES = ["4096,64,512", "8192,128,4096", "8192,64,2048"]
+SHAPES = [
+    "4096,64,512",
+    "8192,128,4096",
+    "8192,64,2048",
+    "4096,256,8x128",
+    "65536,64,1024",
+    "16384,64,16384",
+    "16384,64,65536",
+]
+PEER_BYTES = 8 * 4  # that the peer holds per latent and codeword; more than the machine has is not tried
 CASES = {
     "ema": "unitdisc ema",
     "gradient": "unitdisc gradient",
@@ -66,16 +77,27 @@ def main() -> None:
         options.cases = [case for case in options.cases if not case.startswith("peer")]
         print("vector-quantize-pytorch is not installed and left out", file=sys.stderr)
     measurements = [
-        alone(measure, options, shape, case) for shape in options.shapes for case in options.cases
+        alone(measure, options, shape, case)
+        for shape in options.shapes
+        for case in options.cases
+        if not (case.startswith("peer") and _is_too_large(shape))
     ]
     rows = [
-        ["N, D, K", "case", "ratio: median (p10 to p90)", "CPU ratio", "floor, ms", "peak, MB", "peak / 4NK"]
+        [
+            "N, D, Q x K",
+            "case",
+            "ratio: median (p10 to p90)",
+            "CPU ratio",
+            "floor, ms",
+            "peak, MB",
+            "peak / 4NQK",
+        ]
     ]
     rows += [_row(item) for item in measurements]
     show(measurements, rows, as_json=options.json)
 
 
-def measure(options: argparse.Namespace, shape: tuple[int, int, int], name: str) -> dict[str, Any]:
+def measure(options: argparse.Namespace, shape: tuple[int, int, int, int], name: str) -> dict[str, Any]:
     """Return the measurement of one case; the process should have done nothing else."""
     torch.set_num_threads(options.threads)
     case, floor = _case(name, shape, options.seed), _floor(shape, options.seed)
@@ -109,12 +131,12 @@ def measure(options: argparse.Namespace, shape: tuple[int, int, int], name: str)
     }
 
 
-def _case(name: str, shape: tuple[int, int, int], seed: int) -> Case:
-    num_latents, dim, num_codes = shape
+def _case(name: str, shape: tuple[int, int, int, int], seed: int) -> Case:
+    num_latents, dim, books, num_codes = shape
     draw = torch.Generator().manual_seed(seed)
     batch = BATCH if num_latents % BATCH == 0 else 1
     values = torch.randn(batch, num_latents // batch, dim, generator=draw, requires_grad=True)
-    codebook = torch.randn(num_codes, dim, generator=draw)
+    codebook = torch.randn(books, num_codes, dim // books, generator=draw)
     from_decoder = torch.randn(values.shape, generator=draw)
     engine = {"quantize": _quantize, "nearest": _nearest}
     build = engine.get(name) or (_peer if name.startswith("peer") else _rule)
@@ -147,7 +169,9 @@ def _nearest(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) 
 
 
 def _rule(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> Callable[[], Tensor]:
-    rule = plugins.load("bottleneck", name)(codebook.shape[1], num_codes=len(codebook))
+    rule = plugins.load("bottleneck", name)(
+        values.shape[-1], num_codes=codebook.shape[1], num_codebooks=len(codebook)
+    )
     rule.codebook.data.copy_(codebook)
     if name == "ema":
         rule.sums.copy_(codebook)  # counts begin at 1
@@ -162,7 +186,7 @@ def _rule(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> 
             rule.after_step(0.0)
         rule.zero_grad()
         values.grad = None
-        return found.codes.flatten()
+        return found.codes.flatten(0, 1)
 
     return step
 
@@ -172,8 +196,11 @@ def _peer(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> 
 
     is_learnable = name == "peer_gradient"
     rule: nn.Module = VectorQuantize(
+        values.shape[-1],
         codebook.shape[1],
-        len(codebook),
+        codebook_dim=codebook.shape[2],
+        heads=len(codebook),
+        separate_codebook_per_head=len(codebook) > 1,
         decay=0.99,
         learnable_codebook=is_learnable,
         ema_update=not is_learnable,
@@ -191,13 +218,13 @@ def _peer(name: str, values: Tensor, codebook: Tensor, from_decoder: Tensor) -> 
         torch.autograd.backward([found, loss.sum()], [from_decoder, None])
         rule.zero_grad()
         values.grad = None
-        return codes.flatten()
+        return codes.flatten(0, 1)
 
     return step
 
 
-def _floor(shape: tuple[int, int, int], seed: int) -> Callable[[], object]:
-    num_latents, dim, num_codes = shape
+def _floor(shape: tuple[int, int, int, int], seed: int) -> Callable[[], object]:
+    num_latents, dim, _, num_codes = shape
     draw = torch.Generator().manual_seed(seed)
     left, right = torch.randn(num_latents, dim, generator=draw), torch.randn(num_codes, dim, generator=draw)
     product = torch.empty(num_latents, num_codes)
@@ -207,13 +234,14 @@ def _floor(shape: tuple[int, int, int], seed: int) -> Callable[[], object]:
 def _wrong(case: Case) -> float:
     """Return the share of latents whose code is further away than the nearest by more than rounding."""
     latents, codebook = case.latents.double(), case.codebook.double()  # before the step moves it
-    codes = case.step()
-    wrong = 0
-    for rows, chosen in zip(latents.split(256), codes.split(256), strict=True):
-        distances = torch.cdist(rows, codebook, compute_mode="donot_use_mm_for_euclid_dist")
-        least = distances.min(1).values
-        wrong += int((distances.gather(1, chosen[:, None])[:, 0] > least * (1 + 1e-5)).sum())
-    return wrong / len(latents)
+    codes = case.step().view(len(latents), len(codebook))
+    wrong = torch.zeros(len(latents), dtype=torch.bool)
+    for q, (book, block) in enumerate(zip(codebook, latents.chunk(len(codebook), 1), strict=True)):
+        for part in torch.arange(len(latents)).split(256):
+            distances = torch.cdist(block[part], book, compute_mode="donot_use_mm_for_euclid_dist")
+            least = distances.min(1).values
+            wrong[part] |= distances.gather(1, codes[part, q : q + 1])[:, 0] > least * (1 + 1e-5)
+    return float(wrong.double().mean())
 
 
 def _seconds(run: Callable[[], object]) -> tuple[float, float]:
@@ -241,22 +269,37 @@ def _peak_bytes(run: Callable[[], object]) -> int:
     return peak
 
 
-def _shape(given: str) -> tuple[int, int, int]:
-    num_latents, dim, num_codes = map(int, given.split(","))
-    return num_latents, dim, num_codes
+def _is_too_large(shape: tuple[int, int, int, int]) -> bool:
+    num_latents, _, books, num_codes = shape
+    needed, there = (
+        PEER_BYTES * num_latents * books * num_codes,
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+    )
+    if needed > there:
+        print(
+            f"vector-quantize-pytorch would need about {needed / 1e9:.0f} GB for {shape}: left out",
+            file=sys.stderr,
+        )
+    return needed > there
+
+
+def _shape(given: str) -> tuple[int, int, int, int]:
+    num_latents, dim, codes = given.split(",")
+    books, _, num_codes = codes.rpartition("x")
+    return int(num_latents), int(dim), int(books or 1), int(num_codes)
 
 
 def _row(item: dict[str, Any]) -> list[str]:
-    num_latents, dim, num_codes = item["shape"]
+    num_latents, dim, books, num_codes = item["shape"]
     is_void = item["wrong_codes"] > 0
     return [
-        f"{num_latents}, {dim}, {num_codes}",
+        f"{num_latents}, {dim}, {books} x {num_codes}" if books > 1 else f"{num_latents}, {dim}, {num_codes}",
         CASES[item["case"]],
         f"void: {item['wrong_codes']:.2%} wrong codes" if is_void else text(item["ratio"]),
         "" if is_void else text(item["cpu_ratio"]),
         f"{item['floor_seconds']['median'] * 1e3:.1f}",
         f"{item['peak_bytes'] / 1e6:.1f}",
-        f"{item['peak_bytes'] / (4 * num_latents * num_codes):.2f}",
+        f"{item['peak_bytes'] / (4 * num_latents * books * num_codes):.2f}",
     ]
 
 

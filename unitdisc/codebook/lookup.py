@@ -16,7 +16,9 @@ def lookup(codes: Tensor, codebook: Tensor) -> Tensor:
     if codebook.dim() == 2:
         return lookup(codes.unsqueeze(-1), codebook.unsqueeze(0))
     rows = flat_rows(codes.clamp(min=0), codebook.shape[1])
-    vectors = codebook.flatten(0, 1).index_select(0, rows).view(*codes.shape, -1)  # (..., Q, d)
+    vectors = (
+        codebook.flatten(0, 1).index_select(0, rows).view(*codes.shape, codebook.shape[-1])
+    )  # (..., Q, d)
     return (vectors * (codes >= 0).unsqueeze(-1)).flatten(-2)
 
 
