@@ -109,3 +109,29 @@ def test_runs_in_float32_under_mixed_precision():
     with torch.autocast("cpu", torch.bfloat16):
         (found,) = step(norm, batch)
     assert torch.equal(found, step(other, batch)[0])
+
+
+@pytest.mark.parametrize("filling", [0.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("lengths", [[6, 6], [6, 2], [1, 0]])
+@pytest.mark.parametrize("shape", [(3,), (5, 3)])
+def test_without_asking_the_device_for_sizes_it_is_the_same(filling, lengths, shape):
+    """CUDA takes the masked form; it runs here on the CPU."""
+    batch = spoil(noise(lengths, *shape), filling, extra=1)
+    results = []
+    for name in ("forward", "_normalize_masked"):
+        norm = MaskedBatchNorm(3)
+        torch.nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(1))
+        values = batch.values.clone().requires_grad_()
+        norm.before_step(0.0)
+        output = getattr(norm, name)(values, batch.mask)
+        output.square().mul(torch.arange(3.0)).sum().backward()
+        norm.after_step(0.0)
+        results.append((output, values.grad, norm.weight.grad, norm.bias.grad, dict(norm.state_dict())))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
+
+
+def test_gradient_of_the_masked_form_is_that_of_finite_differences():
+    norm = MaskedBatchNorm(2).double()
+    batch = noise([4, 2], 2)
+    values = batch.values.double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: norm._normalize_masked(x, batch.mask), (values,))

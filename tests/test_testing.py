@@ -191,6 +191,148 @@ class NegativeWorkspace(EMA):
         return -num_latents
 
 
+class Noisy(EMA):
+    """Draws one number for each valid latent in training and moves the codebook by their sum."""
+
+    def forward(self, latents):
+        found = super().forward(latents)
+        if self.training:
+            self.pending[0] += self.draw(latents).sum()
+        return found
+
+    def draw(self, latents):
+        return torch.randn(int(latents.lengths.sum()))
+
+
+class DrawsForPadding(Noisy):
+    def draw(self, latents):
+        return torch.randn(latents.mask.shape)[latents.mask]
+
+
+class ExtraDrawsForPadding(Noisy):
+    """Its latents get the same numbers, but what comes behind them does not."""
+
+    def draw(self, latents):
+        drawn = super().draw(latents)
+        torch.randn(latents.mask.sum(1).sub(latents.mask.shape[1]).abs().sum())
+        return drawn
+
+
+class DrawsElsewhere(Noisy):
+    def draw(self, latents):
+        return torch.from_numpy(np.random.default_rng().normal(size=int(latents.lengths.sum())))
+
+
+class NoisyLastMicroBatchOnly(Noisy):
+    def forward(self, latents):
+        self.pending.zero_()
+        return super().forward(latents)
+
+
+class NoisyMeanOverMicroBatches(Noisy):
+    """Gives every micro-batch the same weight, whatever its latents."""
+
+    batches = 0
+
+    def before_step(self, progress):
+        super().before_step(progress)
+        self.batches = 0
+
+    def forward(self, latents):
+        self.batches += self.training
+        return super().forward(latents)
+
+    def after_step(self, progress):
+        self.pending /= max(self.batches, 1)
+        super().after_step(progress)
+
+
+class SumOverLatents(Gradient):
+    def forward(self, latents):
+        found = super().forward(latents)
+        return Quantized(found.values, found.codes, found.loss * latents.lengths.sum())
+
+
+class LastMicroBatchAndEntropy(Gradient):
+    """Its loss is no sum over latents, and moves nothing; its statistics are those of a part of the step."""
+
+    def __init__(self, dim, **arguments):
+        super().__init__(dim, **arguments)
+        self.register_buffer("mean", torch.zeros(dim))
+        self.seen = None
+
+    def forward(self, latents):
+        found = super().forward(latents)
+        vectors = latents.values[latents.mask]
+        if self.training and len(vectors):
+            self.seen = vectors.detach().mean(0)
+        return Quantized(
+            found.values, found.codes, found.loss + vectors.sum(0).div(max(len(vectors), 1)).square().sum()
+        )
+
+    def after_step(self, progress):
+        if self.seen is not None:
+            self.mean.lerp_(self.seen, 0.1)
+
+
+class SeedsInEvaluation(EMA):
+    def forward(self, latents):
+        if not self.training:
+            torch.manual_seed(0)
+        return super().forward(latents)
+
+
+class DrawsInSteps(EMA):
+    """Right: the engine seeds before both methods, alike on all ranks."""
+
+    def before_step(self, progress):
+        super().before_step(progress)
+        self.pending[0] = torch.randn(())
+
+    def after_step(self, progress):
+        super().after_step(progress)
+        self.codebook += torch.randn_like(self.codebook)
+
+
+class SaturatesAtRandom(EMA):
+    """Right: a draw may leave a latent without a gradient, the next draw does not."""
+
+    def forward(self, latents):
+        found = super().forward(latents)
+        if not self.training:
+            return found
+        kept = torch.zeros(latents.mask.shape)
+        kept[latents.mask] = (torch.rand(int(latents.lengths.sum())) < 0.5).float()
+        values = found.values.detach() + kept.unsqueeze(-1) * (found.values - found.values.detach())
+        return Quantized(values, found.codes, found.loss.detach())
+
+
+class BatchEntropy(Gradient):
+    """Right: a term of the loss that is a function of the mean over the batch."""
+
+    def forward(self, latents):
+        found = super().forward(latents)
+        total = (latents.values * latents.mask.unsqueeze(-1)).sum((0, 1))
+        mean = total / latents.lengths.sum().clamp(min=1)
+        return Quantized(found.values, found.codes, found.loss + mean.norm() * self.codebook.square().mean())
+
+
+class WarmsUp(EMA):
+    """Right: passes latents on and has a loss of 0 in training."""
+
+    def forward(self, latents):
+        found = super().forward(latents)
+        if not self.training:
+            return found
+        values = torch.where(latents.mask.unsqueeze(-1), latents.values, 0)
+        return Quantized(values, found.codes, found.loss.new_zeros(()))
+
+
+@pytest.mark.parametrize("rule", [Noisy, DrawsInSteps, SaturatesAtRandom, BatchEntropy, WarmsUp])
+def test_rules_that_draw_or_do_not_quantise_yet_pass(rule):
+    check_bottleneck(partial(rule, num_codes=5))
+
+
 BROKEN_RULES = {
     WithoutMask: "padding changes nothing",
     ZeroOnPadding: "codes lie in .* and are -1 on padding and there alone: padding has the codes",
@@ -214,6 +356,14 @@ BROKEN_RULES = {
     CountsBeforeItRefuses: "latents that are not finite are refused before any statistic",
     ForeignParameter: "param_groups name own parameters",
     NegativeWorkspace: "workspace is a number of bytes",
+    DrawsForPadding: "padding changes nothing",
+    ExtraDrawsForPadding: "random numbers are drawn for valid latents alone",
+    DrawsElsewhere: "padding changes nothing|a function of latents, state and torch's generator",
+    NoisyLastMicroBatchOnly: "micro-batches of a step may come in any order",
+    NoisyMeanOverMicroBatches: "a micro-batch without valid latents changes nothing",
+    SumOverLatents: "the loss is a mean over valid latents|micro-batches of a step count",
+    LastMicroBatchAndEntropy: "micro-batches of a step may come in any order",
+    SeedsInEvaluation: "evaluation leaves torch's generator alone",
 }
 
 
@@ -262,6 +412,14 @@ class DropsTheLastFrame(ToyEncoder):
         return Padded(latents.values, inputs.lengths // 2)
 
 
+class NeedsAFrame(ToyEncoder):
+    """Has a latent for an utterance without frames."""
+
+    def forward(self, inputs):
+        latents = super().forward(inputs)
+        return Padded(latents.values, latents.lengths.clamp(min=1))
+
+
 class IdleParameter(ToyEncoder):
     def __init__(self, *, features):
         super().__init__(features=features)
@@ -274,6 +432,7 @@ class IdleParameter(ToyEncoder):
         (SeesPadding, r"T frames give ceil\(T / stride\) latents|padding changes nothing"),
         (SeesItsNeighbour, "padding changes nothing: latents"),
         (DropsTheLastFrame, r"T frames give ceil\(T / stride\) latents of size dim: lengths \[1\] give"),
+        (NeedsAFrame, r"T frames give .* lengths \[.*, 0\] give the lengths"),
         (IdleParameter, "gradients reach every parameter: 'idle' gets none"),
     ],
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Gt, Le
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from unitdisc import distributed
 from unitdisc.parts import Part
@@ -48,11 +49,27 @@ class MaskedBatchNorm(Part):
             if not self.training:
                 scale = self.weight * (self.running_var + self.eps).rsqrt()
                 return (values - self.running_mean) * scale + self.bias
+            if values.is_cuda:
+                return self._normalize_masked(values, mask)
             if mask.all():  # as with crops: nothing to gather
                 return self._normalize(values)
             result = torch.zeros_like(values)
             result[mask] = self._normalize(values[mask])
             return result
+
+    def _normalize_masked(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Do the same without asking the device how many frames are valid, for which everything would wait.
+
+        Takes 2 to 5 times as long as the fused operation on the CPU, where asking costs nothing.
+        """
+        mask = mask.view(*mask.shape, *[1] * (values.dim() - 2))
+        apply: Any = _Masked.apply
+        normal, mean, var, count = apply(values, mask, self.eps)
+        mean, var, count = mean.double(), var.double(), count.double()
+        self.pending[0, :-1] += mean * count
+        self.pending[1, :-1] += (var + mean * mean) * count
+        self.pending[:, -1] += count
+        return torch.where(mask, normal * self.weight + self.bias, 0)
 
     def _normalize(self, values: Tensor) -> Tensor:
         """Normalise (..., C) by its own statistics and remember them for the running ones."""
@@ -86,10 +103,41 @@ class MaskedBatchNorm(Part):
         del progress
         distributed.all_sum_(self.pending)
         count = self.pending[0, -1]
-        if count > 0:
-            mean = self.pending[0, :-1] / count
-            var = (self.pending[1, :-1] / count - mean * mean).clamp(min=0)
-            unbiased = var * (count / (count - 1).clamp(min=1))
-            self.running_mean.lerp_(mean.float(), self.momentum)
-            self.running_var.lerp_(unbiased.float(), self.momentum)
+        some = count.clamp(min=1)
+        mean = self.pending[0, :-1] / some
+        var = (self.pending[1, :-1] / some - mean * mean).clamp(min=0)
+        unbiased = var * (some / (some - 1).clamp(min=1))
+        momentum = (count > 0).float() * self.momentum  # nothing moves without a frame
+        self.running_mean.lerp_(mean.float(), momentum)
+        self.running_var.lerp_(unbiased.float(), momentum)
         self.pending.zero_()
+
+
+class _Masked(torch.autograd.Function):
+    """Valid frames of (B, T, ..., C) at mean 0 and variance 1, 0 elsewhere, in sizes that the host knows."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, mask: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the result, mean (C,), biased variance (C,) and the number of rows ()."""
+        axes = tuple(range(values.dim() - 1))
+        count = mask.sum() * values.shape[2:-1].numel()
+        rows = count.clamp(min=1).to(values.dtype)
+        kept = torch.where(mask, values, 0)  # padding may hold infinity, which times 0 is not 0
+        mean = kept.sum(axes) / rows
+        centred = torch.where(mask, kept - mean, 0)
+        var = centred.square().sum(axes) / rows
+        rstd = (var + eps).rsqrt()
+        result = centred.mul_(rstd)
+        ctx.save_for_backward(result, rstd, mask, rows)
+        ctx.mark_non_differentiable(mean, var, count)
+        return result, mean, var, count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:
+        result, rstd, mask, rows = ctx.saved_tensors
+        axes = tuple(range(result.dim() - 1))
+        kept = torch.where(mask, gradient, 0)
+        along = (kept * result).sum(axes) / rows
+        shifted = kept - kept.sum(axes) / rows - result * along
+        return torch.where(mask, shifted * rstd, 0), None, None

@@ -53,7 +53,7 @@ def _lengths(build: Build, features: FeatureSpec) -> None:
     require_tensors(encoder)
     longest = 2 * encoder.stride + 1
     batches = [[length] for length in range(1, longest + 1)]
-    for lengths in [*batches, [longest, 1, encoder.stride]]:
+    for lengths in [*batches, [longest, 1, encoder.stride, 0]]:
         latents = encoder(noise(lengths, *features.shape))
         expected = [-(-length // encoder.stride) for length in lengths]
         shape = (len(lengths), max(expected), encoder.dim)
@@ -66,13 +66,13 @@ def _lengths(build: Build, features: FeatureSpec) -> None:
 def _padding(build: Build, features: FeatureSpec) -> None:
     law = "padding changes nothing"
     encoder = build().eval()
-    lengths = [3 * encoder.stride + 1, 1, 2 * encoder.stride]
+    lengths = [3 * encoder.stride + 1, 1, 2 * encoder.stride, 0]
     batch = noise(lengths, *features.shape)
     with torch.no_grad():
         latents = encoder(batch)
         padded = encoder(spoil(batch, 1e3, extra=2 * encoder.stride + 1))
         require_close(_valid(padded), _valid(latents), law, "latents", tolerance=_TOLERANCE)
-        for number, length in enumerate(lengths):
+        for number, length in enumerate(lengths[:-1]):
             alone = encoder(
                 Padded(batch.values[number : number + 1, :length], batch.lengths[number : number + 1])
             )
@@ -84,7 +84,7 @@ def _padding(build: Build, features: FeatureSpec) -> None:
 def _padding_in_training(build: Build, features: FeatureSpec) -> None:
     law = "padding changes nothing in training"
     encoders = build().train(), build().train()
-    batch = noise([3 * encoders[0].stride + 1, 1, 2 * encoders[0].stride], *features.shape)
+    batch = noise([3 * encoders[0].stride + 1, 1, 0, 2 * encoders[0].stride], *features.shape)
     outputs = []
     for encoder, inputs in zip(encoders, (batch, spoil(batch, 1e3)), strict=True):
         encoder.before_step(0.5)
@@ -97,7 +97,7 @@ def _padding_in_training(build: Build, features: FeatureSpec) -> None:
 
 def _gradients(build: Build, features: FeatureSpec) -> None:
     encoder = build().train()
-    latents = _valid(encoder(noise([4 * encoder.stride, 2 * encoder.stride], *features.shape)))
+    latents = _valid(encoder(noise([4 * encoder.stride, 0, 2 * encoder.stride], *features.shape)))
     (latents * torch.randn(latents.shape)).sum().backward()
     require_gradients(encoder)
 
