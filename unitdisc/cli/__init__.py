@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": ("unitdisc.cli.evaluate:command", "Score a trained run."),
     "export": ("unitdisc.cli.export:command", "Write the units of a trained run."),
     "report": ("unitdisc.cli.report:command", "Draw the report of a run."),
+    "ablate": ("unitdisc.cli.ablate:command", "Compare recipes over seeds: one table, one picture."),
     "check": ("unitdisc.cli.check:command", "Show what a recipe would train, without reading data."),
     "plugins": ("unitdisc.cli.plugins:command", "List what plugins offer, or show one component."),
     "recipes": ("unitdisc.cli.recipes:command", "List the recipes, or show one."),

@@ -16,9 +16,11 @@ def command(run_folder: Path, *, as_json: bool) -> None:
     from unitdisc import steps
     from unitdisc.cli.scores import table
     from unitdisc.run import load
+    from unitdisc.stopping import interruptible
 
     run = load(run_folder)
-    with run.folder.locked():
+    told = f"stopped; what was there is kept; do it again with: unitdisc evaluate {run_folder}"
+    with interruptible(told), run.folder.locked():
         steps.evaluate(run)
     if as_json:
         click.echo(json.dumps(run.metrics, indent=1))

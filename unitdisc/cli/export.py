@@ -32,9 +32,11 @@ def command(
     """
     from unitdisc import steps
     from unitdisc.run import load
+    from unitdisc.stopping import interruptible
 
     run = load(run_folder)
-    with run.folder.locked():
+    told = f"stopped; what was there is kept; do it again with: unitdisc export {run_folder}"
+    with interruptible(told), run.folder.locked():
         files = steps.export_units(run, formats=formats, splits=splits, options=options, folder=out)
     folder = out or run.folder.units
     for name in files:

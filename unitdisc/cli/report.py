@@ -13,9 +13,11 @@ def command(run_folder: Path) -> None:
     """Write report.html and units.png into RUN, anew."""
     from unitdisc import steps
     from unitdisc.run import load
+    from unitdisc.stopping import interruptible
 
     run = load(run_folder)
-    with run.folder.locked():
+    told = f"stopped; what was there is kept; do it again with: unitdisc report {run_folder}"
+    with interruptible(told), run.folder.locked():
         steps.report(run, anew=True)
     for path in (run.folder.report, run.folder.picture):
         if path.exists():

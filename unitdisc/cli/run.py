@@ -56,6 +56,8 @@ def execute(recipe: Recipe, folder: Path, *, only_train: bool) -> None:
     from unitdisc.cli.scores import table
     from unitdisc.run import Run
     from unitdisc.run_folder import RunFolder
+    from unitdisc.stopping import interruptible
+    from unitdisc.summary import announcements
 
     if int(os.environ.get("RANK", "0")) > 0:
         steps.train(recipe, folder)
@@ -65,7 +67,9 @@ def execute(recipe: Recipe, folder: Path, *, only_train: bool) -> None:
             f"{folder}: finished before, nothing to do" + _what_next(recipe, folder, only_train=only_train)
         )
         return
-    with RunFolder(folder).locked():
+    announcements(recipe)  # for what they refuse, before the folder is made
+    told = f"stopped; what was finished is kept; go on with: unitdisc run {folder}"
+    with interruptible(told), RunFolder(folder).locked():
         steps.train(recipe, folder)
         if only_train:
             click.echo(f"trained: {folder}\nnext: unitdisc evaluate {folder}")

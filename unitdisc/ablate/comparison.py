@@ -1,0 +1,105 @@
+"""The comparison: for each score and variant its summary over seeds and its difference to the baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unitdisc.ablate.intervals import Summary, paired, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unitdisc.ablate.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Line:
+    """One score of one variant.
+
+    Args:
+        metric: Name of the score.
+        better: "higher", "lower" or "".
+        variant: Name of the variant.
+        values: By seed, of the runs that finished.
+        summary: Over the seeds; None when no run finished.
+        difference: To the baseline, paired by seed; None for the baseline itself and without common seeds.
+    """
+
+    metric: str
+    better: str
+    variant: str
+    values: dict[int, float]
+    summary: Summary | None
+    difference: Summary | None
+
+    @property
+    def verdict(self) -> str:
+        """What the difference is when its interval leaves 0 out: "better" or "worse", "higher" or "lower"."""
+        interval = self.difference.interval if self.difference else None
+        if interval is None or interval[0] <= 0 <= interval[1]:
+            return ""
+        direction = "higher" if interval[0] > 0 else "lower"
+        if not self.better:
+            return direction
+        return "better" if direction == self.better else "worse"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that tables and pictures show.
+
+    Args:
+        variants: Names in the order of the command line.
+        baseline: The variant that others are compared with.
+        seeds: All seeds.
+        outcomes: One per variant and seed, by variant, then seed.
+        lines: By metric, then variant.
+    """
+
+    variants: list[str]
+    baseline: str
+    seeds: list[int]
+    outcomes: list[Outcome]
+    lines: list[Line]
+
+    def of(self, variant: str) -> list[Outcome]:
+        """Return the outcomes of a variant, by seed."""
+        return [outcome for outcome in self.outcomes if outcome.cell.variant == variant]
+
+
+def compare(
+    outcomes: Sequence[Outcome],
+    *,
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    baseline: str,
+    metrics: Sequence[str] = (),
+) -> Comparison:
+    """Compare ``variants`` score by score; ``metrics`` names the scores, () takes all in the runs' order."""
+    ordered = sorted(
+        outcomes, key=lambda item: (variants.index(item.cell.variant), seeds.index(item.cell.seed))
+    )
+    better = {score.name: score.better for item in ordered for score in item.scores.values()}
+    lines = []
+    for metric in metrics or better:
+        values = {
+            variant: {
+                item.cell.seed: item.scores[metric].value
+                for item in ordered
+                if item.cell.variant == variant and metric in item.scores
+            }
+            for variant in variants
+        }
+        lines += [
+            Line(
+                metric,
+                better.get(metric, ""),
+                variant,
+                found,
+                summarize(list(found.values())),
+                None if variant == baseline else paired(found, values[baseline]),
+            )
+            for variant, found in values.items()
+        ]
+    return Comparison(list(variants), baseline, list(seeds), ordered, lines)
