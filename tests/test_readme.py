@@ -22,7 +22,9 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.MULTILINE | re.DOT
 PRELUDE = """
 set -eu
 fewer="train.steps=2 train.log_every=1"
-unitdisc() { if [ "$1" = run ]; then command unitdisc "$@" $fewer; else command unitdisc "$@"; fi; }
+unitdisc() {
+    case "$1" in run|ablate) command unitdisc "$@" $fewer ;; *) command unitdisc "$@" ;; esac
+}
 torchrun() { command torchrun "$@" $fewer; }
 pip() { test "$*" = "install --no-deps ."; }
 """
@@ -77,7 +79,8 @@ def test_shell_and_python_blocks_run_in_their_order(place: Path):
     assert '"file": "a", "units": [' in said[0]
     assert "0.02" in said[1]
     assert "speech/ema" in said[2]
-    assert "random_codes" in said[3]
+    assert "vanilla" in said[3]
+    assert "random_codes" in said[4]
     for made in (
         "runs/mine/units.png",
         "runs/mine/report.html",

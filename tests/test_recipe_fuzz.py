@@ -103,14 +103,17 @@ def containers(value: object) -> Iterator[dict | list]:
 
 def files_of(name: str) -> list[Path]:
     """The files that make up a recipe, and its presets."""
+    chain = [path for path, _ in recipe_files.chain(recipe_files.find(name, Problems()), Problems())]
+    return chain + [overlay for path in chain for overlay in recipe_files.presets(path).values()]
+
+
+def presets_of(name: str) -> set[str]:
     chain = recipe_files.chain(recipe_files.find(name, Problems()), Problems())
-    return [path for path, _ in chain] + list(recipe_files.presets(chain[0][0]).values())
+    return {preset for path, _ in chain for preset in recipe_files.presets(path)}
 
 
 def preset_of(name: str, path: Path) -> str | None:
-    return next(
-        (preset for preset, file in recipe_files.presets(files_of(name)[0]).items() if file == path), None
-    )
+    return next((preset for preset in presets_of(name) if path.name.endswith(f".{preset}.yaml")), None)
 
 
 def message(name: str, **options: object) -> str:
@@ -220,7 +223,7 @@ def test_a_misspelt_preset_or_override_or_recipe_gets_the_right_suggestion(name)
 
 def test_every_recipe_reads_with_every_preset():
     for name in RECIPES:
-        for preset in (None, *recipe_files.presets(files_of(name)[0])):
+        for preset in (None, *presets_of(name)):
             assert read(name, preset=preset).name == name
 
 

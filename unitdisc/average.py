@@ -20,10 +20,14 @@ class Average:
     Args:
         model: Whose parameters to follow.
         decay: Weight of the past.
+
+    Attributes:
+        origin: The step after which the average began; its steps are counted from there.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
+        self.origin = 0
         self.values: dict[str, Tensor] = {
             name: parameter.detach().clone() for name, parameter in model.named_parameters()
         }
@@ -31,11 +35,20 @@ class Average:
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Follow the parameters after ``step`` (counted from 1)."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+        age = step - self.origin
+        decay = min(self.decay, (1 + age) / (10 + age))
         for name, parameter in model.named_parameters():
             self.values[name].lerp_(parameter, 1 - decay)
 
-    def load(self, values: Mapping[str, Tensor]) -> None:
+    @torch.no_grad()
+    def restart(self, model: nn.Module, step: int) -> None:
+        """Begin again with the parameters as they are after ``step``."""
+        self.origin = step
+        for name, parameter in model.named_parameters():
+            self.values[name].copy_(parameter)
+
+    def load(self, values: Mapping[str, Tensor], origin: int) -> None:
         """Take over saved averages."""
+        self.origin = origin
         for name, value in values.items():
             self.values[name].copy_(value)

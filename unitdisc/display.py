@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from rich.progress import Progress, TaskID
+
+_MOST_EVENTS = 20
 
 
 class Display:
@@ -28,6 +32,7 @@ class Display:
         self.progress: Progress | None = None
         self.task: TaskID | None = None
         self.began = time.monotonic()
+        self.told: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         if not self.quiet and sys.stdout.isatty():
@@ -54,6 +59,8 @@ class Display:
         text = f"loss {record['loss']:.4f}"
         if "perplexity" in record:
             text += f"  perplexity {record['perplexity']:.1f}"
+        if "epoch_dead" in record:
+            text += f" ({record['epoch_dead']:.0%} of codes dead over the epoch)"
         text += f"  {record['frames_per_second']:,.0f} frames/s"
         if self.progress is not None and self.task is not None:
             self.progress.update(self.task, numbers=text)
@@ -61,6 +68,26 @@ class Display:
         step = record["step"]
         left = (time.monotonic() - self.began) / max(1, step - self.start) * (self.steps - step)
         print(f"step {step}/{self.steps}  {text}  {_clock(left)} left", flush=True)
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Show an event of the log; of those that come again and again the first ones."""
+        name = str(event["event"])
+        self.told[name] += 1
+        if name == "alarm":
+            told = f"warning: {event['kind']}: {event['says']}; change {event['change']}"
+        else:
+            rest = (
+                f"{key.replace('_', ' ')} {value:.4g}"
+                if isinstance(value, float)
+                else f"{key.replace('_', ' ')} {value}"
+                for key, value in event.items()
+                if key not in {"step", "event"}
+            )
+            told = ", ".join([name.replace("_", " "), *rest])
+        if name == "alarm" or self.told[name] <= _MOST_EVENTS:
+            self.say(f"step {event['step']}: {told}")
+        if name != "alarm" and self.told[name] == _MOST_EVENTS:
+            self.say(f"more of these are in log.jsonl: {name.replace('_', ' ')}")
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

@@ -79,7 +79,7 @@ def read(recipe: str | Path, *, preset: str | None = None, overrides: Sequence[s
 
     Args:
         recipe: A file, or a name such as "speech/ema".
-        preset: Name of an overlay beside the root of the recipe's ``extends``.
+        preset: Name of overlays beside the recipe and the files that it extends; its own comes last.
         overrides: ``a.b.c=value``, the value in YAML.
     """
     problems = Problems()
@@ -89,7 +89,7 @@ def read(recipe: str | Path, *, preset: str | None = None, overrides: Sequence[s
     for base in layers[:-1]:
         base.pop("name", None)  # a name is the recipe's own
     if preset is not None:
-        layers.append(_preset(files[0][0], preset, problems))
+        layers += _presets([file for file, _ in files], preset, problems)
     layers.append(from_command_line(overrides, problems))
     sections = Sections(overlay(layers, problems), origin(path), problems)
     parts = {
@@ -115,17 +115,23 @@ def component(kind: str, name: str, overrides: Sequence[str] = ()) -> Use:
     return use
 
 
-def _preset(root: Path, preset: str, problems: Problems) -> dict[str, Node]:
-    existing = recipe_files.presets(root)
+def _presets(files: Sequence[Path], preset: str, problems: Problems) -> list[dict[str, Node]]:
+    """Return the overlays of that name beside the files that make up a recipe, that of the root first."""
+    beside = [recipe_files.presets(file) for file in files]
+    existing = sorted({name: None for presets in beside for name in presets})
     if preset not in existing:
         names = ", ".join(existing) or "none"
         hint = suggest.hint(preset, existing)
         problems.add(COMMAND_LINE, f"there is no preset {quoted(preset)}{hint} (accepted: {names})")
-        return {}
-    sections = dict(read_file(existing[preset], problems).data)
-    if extends := sections.pop("extends", None):
-        problems.add(extends.key, "extends: a preset extends nothing, it lies over the recipe; remove it")
-    return sections
+    layers = []
+    for presets in beside:
+        if preset in presets:
+            layers.append(dict(read_file(presets[preset], problems).data))
+            if extends := layers[-1].pop("extends", None):
+                problems.add(
+                    extends.key, "extends: a preset extends nothing, it lies over the recipe; remove it"
+                )
+    return layers
 
 
 def _resolved(value: Any) -> Any:

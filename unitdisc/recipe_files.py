@@ -87,12 +87,12 @@ def chain(path: Path, problems: Problems) -> list[tuple[Path, dict[str, Node]]]:
             )
 
 
-def presets(root: Path) -> dict[str, Path]:
-    """Return the overlays of ``root`` by name: ``base.small.yaml`` is the preset "small" of ``base.yaml``."""
-    start, end = f"{root.stem}.", ".yaml"
+def presets(file: Path) -> dict[str, Path]:
+    """Return the overlays of a file by name: ``base.small.yaml`` is the preset "small" of ``base.yaml``."""
+    start, end = f"{file.stem}.", ".yaml"
     found = {
         path.name.removeprefix(start).removesuffix(end): path
-        for path in sorted(root.parent.iterdir())
+        for path in sorted(file.parent.iterdir())
         if path.name.startswith(start) and path.name.endswith(end) and path.name != start + end[1:]
     }
     return {preset: path for preset, path in found.items() if "." not in preset}
@@ -117,8 +117,8 @@ def _extended(extends: Node, problems: Problems) -> Path:
 
 def _info(path: Path) -> RecipeInfo:
     try:
-        root = chain(path, Problems())[0][0]
-        found = tuple(presets(root))
+        files = chain(path, Problems())
+        found = tuple(sorted({preset for file, _ in files for preset in presets(file)}))
     except RecipeError:
         found = ()  # reading the recipe says what is wrong with it
     return RecipeInfo(name(path), path, _summary(path), found)

@@ -51,6 +51,12 @@ class Train:
         checkpoint_every: Steps between checkpoints.
         keep: Checkpoints kept.
         log_every: Steps between lines of the log.
+        deterministic: Only operations that give the same bytes each time; on the CPU all do. On CUDA sums over
+            indices and convolutions get slower, and what has no such form, the gradient of the CTC loss among
+            it, is refused.
+        alarms: What trouble with the codebook does (collapse, codewords longer than latents, dead codes, a loss
+            that grows, counts near zero, skipped steps): "warn" tells and logs it with the keys to change,
+            "stop" saves and ends training, too, "off" does not look.
         tensorboard: Write TensorBoard event files into the run folder (extra "tensorboard").
     """
 
@@ -77,6 +83,8 @@ class Train:
     checkpoint_every: Annotated[int, Gt(0)] = 500
     keep: Annotated[int, Gt(0)] = 2
     log_every: Annotated[int, Gt(0)] = 50
+    deterministic: bool = False
+    alarms: Literal["warn", "stop", "off"] = "warn"
     tensorboard: bool = False
 
 

@@ -12,9 +12,10 @@ from unitdisc.errors import PluginError, StorageError
 from unitdisc.plan import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from unitdisc.average import Average
+    from unitdisc.log import Event
 
 
 def capture(
@@ -26,16 +27,22 @@ def capture(
     average: Average | None,
     scaler: torch.amp.GradScaler,
     skipped: int,
+    health: Mapping[str, Tensor],
+    events: Sequence[Event],
 ) -> Checkpoint:
     """Return the state after ``step``. Raises `PluginError` when a part keeps something that is no tensor."""
     tensors = {"model": model_state(model), "optimizer": _optimizer_state(model, optimizer)}
     if average is not None:
         tensors["average"] = dict(average.values)
+    if health:
+        tensors["health"] = dict(health)
     state = {
         "epoch": position.epoch,
         "batch": position.batch,
         "scaler": scaler.state_dict(),
         "skipped": skipped,
+        "average_origin": average.origin if average is not None else 0,
+        "events": list(events),
     }
     return Checkpoint(step, tensors, state)
 
@@ -52,7 +59,7 @@ def restore(
     load_model(model, checkpoint.tensors["model"])
     _load_optimizer(model, optimizer, checkpoint.tensors["optimizer"])
     if average is not None:
-        average.load(checkpoint.tensors["average"])
+        average.load(checkpoint.tensors["average"], checkpoint.state.get("average_origin", 0))
     if checkpoint.state["scaler"]:
         scaler.load_state_dict(checkpoint.state["scaler"])
     return Position(checkpoint.state["epoch"], checkpoint.state["batch"]), checkpoint.state["skipped"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from unitdisc import checkpoint, device, distributed, export, plugins, report_run, standardize
+from unitdisc.deterministic import deterministic
 from unitdisc.display import Display
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.evaluate import evaluate as score
@@ -19,6 +20,7 @@ from unitdisc.report import html, png
 from unitdisc.run import Run
 from unitdisc.run_folder import RunFolder, read_json
 from unitdisc.storage import write_bytes, write_text
+from unitdisc.summary import announcements
 from unitdisc.train import Trainer
 
 if TYPE_CHECKING:
@@ -41,32 +43,39 @@ def train(recipe: Recipe, path: Path) -> bool:
     if folder.record.exists() and _is_trained(folder, recipe):
         folder.claim(recipe)
         return False
+    lines = announcements(recipe)  # or a reason not to train, before anything is written
     chosen = device.choose(recipe.train)
     distributed.start(chosen)
     try:
-        if distributed.rank() == 0:
-            folder.claim(recipe)
-        distributed.barrier()
-        source = _prepared(recipe)
-        split = _training_split(source, recipe)
-        found, complaints = checkpoint.newest(folder.checkpoints)
-        model = _model(recipe, source).to(chosen)
-        _rehearse(recipe, source, model)
-        trainer = Trainer(recipe, model=model, split=split, folder=folder)
-        display = Display(
-            steps=recipe.train.steps, start=found.step if found else 0, quiet=distributed.rank() > 0
-        )
-        with display:
-            for line in complaints:
-                instead = (
-                    "going on from the one before" if found else "there is no other, so training starts anew"
-                )
-                display.say(f"warning: {line}; {instead}")
-            _begin(trainer, source, found, display)
-            trainer.run(display)
+        with deterministic(is_wanted=recipe.train.deterministic):
+            _train(recipe, folder, chosen, lines)
         return True
     finally:
         distributed.stop()
+
+
+def _train(recipe: Recipe, folder: RunFolder, chosen: torch.device, lines: Sequence[str]) -> None:
+    """Train on the device ``chosen``; ``lines`` are shown before the first step."""
+    if distributed.rank() == 0:
+        folder.claim(recipe)
+    distributed.barrier()
+    source = _prepared(recipe)
+    split = _training_split(source, recipe)
+    found, complaints = checkpoint.newest(folder.checkpoints)
+    model = _model(recipe, source).to(chosen)
+    _rehearse(recipe, source, model)
+    trainer = Trainer(recipe, model=model, split=split, folder=folder)
+    start = found.step if found else 0
+    with Display(steps=recipe.train.steps, start=start, quiet=distributed.rank() > 0) as display:
+        for line in complaints:
+            instead = (
+                "going on from the one before" if found else "there is no other, so training starts anew"
+            )
+            display.say(f"warning: {line}; {instead}")
+        _begin(trainer, source, found, display)
+        for line in lines:
+            display.say(line)
+        trainer.run(display)
 
 
 def evaluate(run: Run) -> bool:

@@ -7,17 +7,16 @@ lengths, accumulation and the number of processes change nothing. Codebooks move
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
-from unitdisc import checkpoint, distributed, loader, optimizer, state
+from unitdisc import checkpoint, distributed, loader, optimizer, policies, state
+from unitdisc.alarms import Alarms
 from unitdisc.average import Average
-from unitdisc.codebook import code_counts
 from unitdisc.errors import Interrupted, RecipeError, TrainingError
-from unitdisc.log import Log, add
+from unitdisc.health import Health
+from unitdisc.log import Log, Taken
 from unitdisc.model import Losses, Model, NonFiniteLatentsError
 from unitdisc.plan import Position, Stream
 from unitdisc.stopping import Stopping
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from unitdisc.data import Split
     from unitdisc.display import Display
+    from unitdisc.log import Event
     from unitdisc.parts import Batch
     from unitdisc.recipe import Recipe
     from unitdisc.run_folder import RunFolder
@@ -54,6 +54,8 @@ class Trainer:
         self.optimizer = optimizer.build(model, self.settings)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.amp == "fp16")
         self.average = Average(model, self.settings.average) if self.settings.average else None
+        self.health = Health(model, split, self.settings, seed=recipe.seed)
+        self.events: list[Event] = []
         self.step = 0
         self.position = Position()
         self.skipped = 0
@@ -70,29 +72,62 @@ class Trainer:
             found, model=self.model, optimizer=self.optimizer, average=self.average, scaler=self.scaler
         )
         self.step = found.step
+        self.health.load(found.tensors.get("health", {}))
+        self.events = found.state.get("events", [])
 
     def run(self, display: Display) -> None:
         """Train to the last step. Raises `Interrupted` (saved) and `TrainingError`."""
         self.model.train()
-        log = Log(self.folder.log, after=self.step, tensorboard=self._tensorboard())
+        log = Log(self.folder.log, after=self.step, events=self.events, tensorboard=self._tensorboard())
+        alarms = Alarms(self.recipe, self.model.bottleneck.num_codes)
+        for record in log.before:
+            alarms.look(record)
         batches = self._batches()
         with Stopping() as stopping, log:
             while self.step < self.settings.steps:
+                epoch = self.position.epoch
                 taken = self._take_step([next(batches) for _ in range(self._share())], stop=stopping.asked)
                 self.step += 1
                 display.step(self.step)
-                if not taken.is_skipped:  # on all ranks or on none, so that they log the same names
-                    log.add(taken.numbers, taken.counts, taken.frames)
-                if self.step % self.settings.log_every == 0 or self.step == self.settings.steps:
-                    record = log.write(self.step, self._facts())
-                    if "loss" in record:  # not when every step since the last line was skipped
-                        display.numbers(record)
-                if self._is_time_to_save(stop=taken.stop):
+                self._observe(taken, log, display, has_epoch_ended=self.position.epoch > epoch)
+                trouble = self._write_line(log, alarms, display) if self._is_time_to_log() else []
+                self.events = log.events
+                if self._is_time_to_save(stop=taken.stop or bool(trouble)):
                     self._save()
+                if trouble:
+                    raise TrainingError(self._stopped_over(trouble))
                 if taken.stop:
                     raise self._interrupted()
             if stopping.asked:  # during the last step: what comes after training is not to begin either
                 raise self._interrupted()
+
+    def _observe(self, taken: Taken, log: Log, display: Display, *, has_epoch_ended: bool) -> None:
+        log.add(taken)
+        for event in taken.events:
+            display.event(event)
+        self.health.add(None if taken.is_skipped else taken.counts)
+        if has_epoch_ended:
+            self.health.end_epoch()
+
+    def _write_line(self, log: Log, alarms: Alarms, display: Display) -> list[Event]:
+        """Write and show a line of the log; return the alarms that training must stop for."""
+        record = log.line(self.step, {**self._facts(), **self.health.figures()})
+        trouble = [] if self.settings.alarms == "off" else alarms.look(record)
+        if trouble:
+            record["events"] = [*record.get("events", []), *trouble]
+        log.write(record)
+        if "loss" in record:  # not when every step since the last line was skipped
+            display.numbers(record)
+        for event in trouble:
+            display.event(event)
+        return trouble if self.settings.alarms == "stop" else []
+
+    def _stopped_over(self, trouble: list[Event]) -> str:
+        told = "; ".join(f"{event['kind']}: {event['says']} (change {event['change']})" for event in trouble)
+        return (
+            f"step {self.step}: {told}; everything is saved, as train.alarms is stop; "
+            f"go on all the same with: unitdisc run {self.folder.path}"
+        )
 
     def _interrupted(self) -> Interrupted:
         return Interrupted(
@@ -120,12 +155,19 @@ class Trainer:
             return taken
         self.skipped = 0
         self._seed(settings.batches_per_step + 1)
+        taken.events = self._finish_step(progress)
+        return taken
+
+    def _finish_step(self, progress: float) -> list[Event]:
+        """Let the parts move what no gradient moves, and everything else follow; return what happened."""
+        step = self.step + 1
         with torch.no_grad():
             for part in self.model.parts():
                 part.after_step(progress)
         if self.average is not None:
-            self.average.update(self.model, self.step + 1)
-        return taken
+            self.average.update(self.model, step)
+        policies.carry_out(self.model, self.optimizer, self.average, step=step)
+        return [{"step": step, **event} for part in self.model.parts() for event in part.events()]
 
     def _accumulate(self, batches: list[Batch]) -> Taken:
         taken = Taken(frames=sum(batch.num_frames for batch in batches))
@@ -185,6 +227,7 @@ class Trainer:
             )
 
     def _save(self) -> None:
+        health = self.health.state()
         if distributed.rank() == 0:
             captured = state.capture(
                 step=self.step,
@@ -194,9 +237,14 @@ class Trainer:
                 average=self.average,
                 scaler=self.scaler,
                 skipped=self.skipped,
+                health=health,
+                events=self.events,
             )
             checkpoint.write(self.folder.checkpoints, captured, keep=self.settings.keep)
         distributed.barrier()
+
+    def _is_time_to_log(self) -> bool:
+        return self.step % self.settings.log_every == 0 or self.step == self.settings.steps
 
     def _is_time_to_save(self, *, stop: bool) -> bool:
         settings = self.settings
@@ -246,24 +294,3 @@ class Trainer:
                 "train.tensorboard: needs the extra: pip install 'unitdisc[tensorboard]', or set it to false"
             ) from error
         return SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.step + 1)
-
-
-@dataclass
-class Taken:
-    """What one rank saw in one step; sums, so that they can be added over steps and ranks."""
-
-    frames: int
-    is_bad: bool = False
-    is_skipped: bool = False
-    stop: bool = False
-    numbers: dict[str, Tensor] = field(default_factory=dict)
-    counts: Tensor | None = None
-
-    def add(self, losses: Losses, num_codes: int) -> None:
-        """Add a micro-batch."""
-        named = {"loss": losses.total / max(1, losses.num_frames), **losses.parts, **losses.stats}
-        for name, value in named.items():
-            add(self.numbers, name, value.detach().double() * losses.num_frames)
-        if num_codes:
-            counts = code_counts(losses.codes, num_codes)
-            self.counts = counts if self.counts is None else self.counts + counts

@@ -26,7 +26,7 @@ class Axes:
 
     def __init__(self, x: Point, y: Point) -> None:
         self.x_range = x if x[0] < x[1] else (x[0] - 0.5, x[0] + 0.5)
-        self.y_ticks = _ticks(*(y if y[0] < y[1] else (y[0] - 0.5, y[0] + 0.5)))
+        self.y_ticks = ticks(*(y if y[0] < y[1] else (y[0] - 0.5, y[0] + 0.5)))
 
     def x(self, value: float) -> float:
         """Return the place of ``value`` to the right."""
@@ -45,7 +45,7 @@ class Axes:
             y = self.y(tick)
             parts.append(f'<path class="grid" d="M{_LEFT} {y}H{_WIDTH - _RIGHT}"/>')
             parts.append(f'<text x="{_LEFT - 7}" y="{y + 4}" text-anchor="end">{tick:g}</text>')
-        for tick in _ticks(*self.x_range):
+        for tick in ticks(*self.x_range):
             if self.x_range[0] <= tick <= self.x_range[1]:
                 x = self.x(tick)
                 parts.append(
@@ -59,15 +59,19 @@ class Axes:
         return "".join(parts)
 
 
-def line_chart(points: Sequence[Point], *, name: str, x_name: str) -> str:
-    """Return the SVG of a curve; "" where fewer than two points are finite."""
-    points = _thinned([point for point in points if isfinite(point[1])])
+def line_chart(points: Sequence[Point], *, name: str, x_name: str, marks: Sequence[float] = ()) -> str:
+    """Return the SVG of a curve with a dashed line at each of ``marks``; "" where under two points are finite."""
+    points = thinned([point for point in points if isfinite(point[1])])
     if len(points) < 2:
         return ""
     axes = Axes((points[0][0], points[-1][0]), (min(y for _, y in points), max(y for _, y in points)))
     path = "L".join(f"{axes.x(x)} {axes.y(y)}" for x, y in points)
     says = f"{name} over {x_name}: from {points[0][1]:.4g} to {points[-1][1]:.4g}"
-    return _svg(axes.frame(x_name, name) + f'<path class="line" d="M{path}"/>', says)
+    low, high = axes.x_range
+    places = dict.fromkeys(axes.x(mark) for mark in marks if low <= mark <= high)
+    lines = "".join(f"M{x} {_TOP}V{_HEIGHT - _BOTTOM}" for x in places)
+    marked = f'<path class="mark" d="{lines}"/>' if lines else ""
+    return _svg(axes.frame(x_name, name) + marked + f'<path class="line" d="M{path}"/>', says)
 
 
 def rank_chart(counts: Sequence[int]) -> str:
@@ -96,7 +100,7 @@ def _svg(body: str, says: str) -> str:
     return f"{opening}<title>{says}</title>{body}</svg>"
 
 
-def _thinned(points: Sequence[Point]) -> list[Point]:
+def thinned(points: Sequence[Point]) -> list[Point]:
     """Return at most 400 points, each the mean of its neighbours; the first and last steps stay in reach."""
     step = ceil(len(points) / _MOST_POINTS) or 1
     groups = [points[first : first + step] for first in range(0, len(points), step)]
@@ -105,7 +109,7 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
     ]
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Return 3 to 8 round numbers in equal steps that enclose [low, high]."""
     rough = (high - low) / 4
     power = 10.0 ** floor(log10(rough))

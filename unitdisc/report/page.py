@@ -8,6 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from unitdisc.report.chart import line_chart, rank_chart
+from unitdisc.report.health import alarms, health_charts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +40,7 @@ svg { width: 100%; max-width: 36rem; height: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--faint); }
 svg .grid { stroke: var(--rule); }
 svg .line { stroke: var(--accent); stroke-width: 2; fill: none; }
+svg .mark { stroke: var(--faint); stroke-dasharray: 3 3; opacity: .7; }
 svg .area { fill: var(--accent); }
 code, pre { font-family: ui-monospace, monospace; font-size: .92em; }
 pre { background: var(--soft); padding: .6rem .9rem; border-radius: 4px; overflow-x: auto;
@@ -53,6 +55,7 @@ def html(run: ReportData) -> str:
         _section("Units", _pictures(run.pictures)),
         _section("Most frequent units", _top_units(run)),
         _section("Training and code usage", _charts(run)),
+        _section("Codebook health", _health(run)),
         _section("What was run", _facts(run.facts)),
         _section("Unit files", _list(f"<code>{escape(file)}</code>" for file in run.files)),
         _section("How to go on", _commands(run.commands)),
@@ -132,6 +135,17 @@ def _charts(run: ReportData) -> str:
         figures.append((f"{name.capitalize()} in training", line_chart(points, name=name, x_name="step")))
     used = sum(count > 0 for count in run.counts)
     figures.append((f"Code usage: {used:,} of {len(run.counts):,} codes occur", rank_chart(run.counts)))
+    return _figures(figures)
+
+
+def _health(run: ReportData) -> str:
+    told = _list(f"<strong>{escape(head)}</strong>: {escape(rest)}" for head, rest in alarms(run.log))
+    return (f"<p>Alarms, with the keys of the recipe to change:</p>{told}" if told else "") + _figures(
+        health_charts(run.log)
+    )
+
+
+def _figures(figures: Sequence[tuple[str, str]]) -> str:
     drawn = "".join(
         f"<figure><figcaption>{escape(name)}</figcaption>{svg}</figure>" for name, svg in figures if svg
     )
