@@ -1,4 +1,4 @@
-# make demo | test | lint | clean; whichever comes first sets .venv up.
+# make demo | test | bench | lint | clean; whichever comes first sets .venv up.
 #
 # PIP_ARGS  further arguments of the installation: make PIP_ARGS="--no-cache-dir" demo
 # TORCH     another torch than the tested one: make clean && make TORCH="torch==2.13.0" test
@@ -8,7 +8,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test bench lint clean
 # Without it every first start compiles torch, and where Python may not write byte code every start does.
 export UV_COMPILE_BYTECODE := 1
 
@@ -31,6 +31,15 @@ demo: .venv/.ok
 # One thread per worker: more of them than cores make each other wait.
 test: .venv/.ok
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto $(ARGS)
+
+# The peers come with the extra `bench`; the largest case needs 7 GB. Quarter of an hour on a quiet machine.
+bench: .venv/.ok
+	@if ! .venv/bin/python -c 'import vector_quantize_pytorch, sklearn' 2>/dev/null; then
+	    if uv --version >/dev/null 2>&1; then uv pip install --python .venv/bin/python $(PIP_ARGS) --editable '.[bench]'
+	    else .venv/bin/python -m pip install $(PIP_ARGS) --editable '.[bench]'; fi
+	fi
+	.venv/bin/python tests/benchmarks/codebook.py $(ARGS)
+	.venv/bin/python tests/benchmarks/clustering.py $(ARGS)
 
 lint: .venv/.ok
 	@.venv/bin/ruff check

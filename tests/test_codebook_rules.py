@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.test_codebook import nearest64, randn
 from unitdisc.codebook import code_sums, nearest, quantize
@@ -121,3 +124,33 @@ def test_replaced_codewords_start_anew():
     assert rule.counts[0, [0, 2]].tolist() == [1, 1]
     rule.replace(before, torch.ones(1, 3, dtype=torch.bool), counts="keep")
     torch.testing.assert_close(rule.sums / rule.counts[..., None], before)
+
+
+def pixel_columns(folder: Path, count: int) -> torch.Tensor:
+    """Columns of real handwriting, standardised as batch norm does: (N, 32)."""
+    columns: list[torch.Tensor] = []
+    for path in sorted(folder.rglob("*.png"))[:200:20]:
+        with Image.open(path) as image:
+            high = image.convert("L").resize((max(1, image.width * 32 // image.height), 32))
+            columns += torch.from_numpy(np.array(high, dtype=np.float32)).T
+    values = torch.stack(columns)
+    values = values[torch.randperm(len(values), generator=torch.Generator().manual_seed(0))[:count]]
+    return (values - values.mean(0)) / values.std(0)
+
+
+@pytest.mark.parametrize("make", [Gradient, EMA])
+def test_codewords_longer_than_latents_collapse_the_usage_and_shorter_ones_spread_it(make, shared_data):
+    """Paper A, Fig. 1, on real latents: the first codes of random codebooks at four scales."""
+    latents = pixel_columns(shared_data / "handwriting_lines", 4000)
+    perplexities, ratios = [], []
+    for scale in (0.5, 1.0, 2.0, 4.0):
+        torch.manual_seed(0)
+        rule = make(32, num_codes=256, init="normal")
+        every = torch.ones(1, 256, dtype=torch.bool)
+        rule.replace(rule.codebook.detach() * scale, every)
+        stats = rule(Padded(latents[None], torch.tensor([len(latents)]))).stats
+        perplexities.append(stats["batch_perplexity"].item())
+        ratios.append(stats["norm_ratio"].item())
+    assert ratios == sorted(ratios)
+    assert perplexities == sorted(perplexities, reverse=True)
+    assert perplexities[0] > 10 * perplexities[-1]

@@ -65,7 +65,7 @@ def test_every_subset_is_as_likely():
 
 def test_vectors_and_pairs_of_a_long_stream_are_as_likely():
     torch.manual_seed(1)
-    count, capacity, runs = 400, 50, 1500
+    count, capacity, runs = 400, 50, 800
     together = torch.zeros(count, count, dtype=torch.float64)
     for _ in range(runs):
         reservoir = Reservoir(capacity, 1)
@@ -161,7 +161,7 @@ def test_merged_reservoirs_that_were_not_full_hold_everything():
 @pytest.mark.parametrize(("seen", "later"), [((5, 3), 0), ((3, 2), 2), ((1, 2), 4), ((6, 1, 1), 0)])
 def test_every_subset_of_a_merged_stream_is_as_likely(seen, later):
     torch.manual_seed(8)
-    counts, runs, total = Counter(), 1200, sum(seen) + later
+    counts, runs, total = Counter(), 800, sum(seen) + later
     for _ in range(runs):
         parts, start = [], 0
         for count in seen:

@@ -22,6 +22,7 @@ from unitdisc.errors import DataError, RecipeError, StorageError, TrainingError
 from unitdisc.model import Model, build
 from unitdisc.plan import Position, Stream
 from unitdisc.run import Run
+from unitdisc.recipe import read
 from unitdisc.run_folder import RunFolder
 from unitdisc.train import Trainer
 from unitdisc_ema.rule import EMA
@@ -105,6 +106,19 @@ def test_a_recipe_that_failed_before_its_first_step_does_not_hold_the_folder(tmp
     steps.train(toy_recipe(lr=1e-3, steps=1), folder.path)
     with pytest.raises(RecipeError, match="another recipe"):
         folder.claim(toy_recipe(lr=1e-2, steps=1))
+
+
+def test_a_run_from_before_a_setting_existed_goes_on_with_its_default(tmp_path: Path):
+    recipe = read("speech/demo", overrides=["train.steps=1"])
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(recipe)
+    folder.record.write_text("{}")
+    older = folder.recipe.read_text().replace("  alarms: warn\n", "").replace("  distance: euclidean\n", "")
+    assert older != folder.recipe.read_text()
+    folder.recipe.write_text(older)
+    folder.claim(recipe)
+    with pytest.raises(RecipeError, match="alarms: warn there, stop here"):
+        folder.claim(read("speech/demo", overrides=["train.steps=1", "train.alarms=stop"]))
 
 
 def saved(step: int) -> Checkpoint:

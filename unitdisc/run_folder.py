@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from unitdisc.errors import RecipeError, StorageError
+from unitdisc.recipe import read
 from unitdisc.storage import is_partial, sweep, write_text
 from unitdisc.yaml_marks import dump
 
@@ -89,7 +90,9 @@ class RunFolder:
             return
         try:
             written = self.recipe.read_text(encoding="utf-8")
-            changed = _difference(written, recipe.to_yaml())
+            changed = _difference(written, recipe.to_yaml()) and _difference(
+                self._completed(written), recipe.to_yaml()
+            )
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             detail = " ".join(str(error).split())
             raise StorageError(
@@ -100,6 +103,13 @@ class RunFolder:
                 f"{self.path}: holds a run of another recipe ({changed}); choose another --out, "
                 "or go on with the recipe it has: unitdisc train " + str(self.path)
             )
+
+    def _completed(self, written: str) -> str:
+        """Return the folder's recipe with the defaults of settings that are newer than it."""
+        try:
+            return read(self.recipe).to_yaml()
+        except RecipeError:  # of a version that knew other settings: what was written says which
+            return written
 
     def _refuse_other_files(self) -> None:
         if self.record.exists() or self.checkpoints.exists() or not self.path.is_dir():

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # A tile holds the scores of some latents for some codewords, in float32 numbers: few enough for the cache of a
 # CPU, enough to fill a GPU. It has at most so many codewords, since products of few latents are slow.
-_TILE = {"cpu": 2**20, "cuda": 2**24}
-_WIDEST = {"cpu": 2**11, "cuda": 2**16}
+_TILE = {"cpu": 2**19, "cuda": 2**24}
+_WIDEST = {"cpu": 2**10, "cuda": 2**16}
 _GROUPS = 8  # of codewords in a tile, whose best are found in parallel
 
 

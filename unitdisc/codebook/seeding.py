@@ -204,7 +204,8 @@ class _Seeding:
         self.least[rows] = torch.minimum(exact, old)
 
     def _uniform(self, number: int) -> Tensor:
-        device = self.device if self.generator is None else self.generator.device
+        # By default on the CPU, so that the same seed gives the same draws on every device.
+        device = torch.device("cpu") if self.generator is None else self.generator.device
         drawn = torch.rand(number, dtype=torch.float64, device=device, generator=self.generator)
         return drawn.to(self.device)
 
