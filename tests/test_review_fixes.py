@@ -21,8 +21,8 @@ from unitdisc.display import Display
 from unitdisc.errors import DataError, RecipeError, StorageError, TrainingError
 from unitdisc.model import Model, build
 from unitdisc.plan import Position, Stream
-from unitdisc.run import Run
 from unitdisc.recipe import read
+from unitdisc.run import Run
 from unitdisc.run_folder import RunFolder
 from unitdisc.train import Trainer
 from unitdisc_ema.rule import EMA

@@ -111,7 +111,7 @@ def inertia_of_loop(
 @pytest.mark.parametrize("candidates", [1, 5])
 def test_rounds_of_any_size_are_as_good_as_single_steps(monkeypatch, room, candidates):
     monkeypatch.setattr("unitdisc.codebook.seeding._DISTANCES", room)
-    samples, runs = mixture(300, 40, 8), 80
+    samples, runs = mixture(300, 40, 8), 60
     generator, draw = torch.Generator().manual_seed(3), np.random.default_rng(0)
     ours = [
         seeds(samples, 35, candidates=candidates, generator=generator).distances.sum().item()
@@ -128,11 +128,11 @@ def test_greedy_seeds_are_as_good_as_those_of_scikit_learn():
     samples = mixture(800, 80, 8, spread=0.2)
     generator = torch.Generator().manual_seed(4)
     ours, theirs = [], []
-    for seed in range(40):
+    for seed in range(25):
         ours.append(seeds(samples, 80, generator=generator).distances.sum().item())
         centres, _ = cluster.kmeans_plusplus(samples.double().numpy(), 80, random_state=seed)
         theirs.append(squared(samples, torch.from_numpy(centres)).min(1).values.sum().item())
-    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.02)
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.03)
 
 
 def test_seeds_are_samples_and_the_generator_decides():

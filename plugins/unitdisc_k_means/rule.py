@@ -14,12 +14,9 @@ from unitdisc.codebook import (
     CodebookRule,
     Counts,
     Distance,
-    batch_stats,
     code_counts,
     perplexity,
-    put_back,
     quantize,
-    valid_latents,
 )
 from unitdisc.codebook.clustering import k_means
 from unitdisc.codebook.reservoir import Reservoir
@@ -93,16 +90,9 @@ class KMeans(CodebookRule):
         """Quantise the valid latents, or pass them until there is a codebook."""
         if not self.training or self._is_done:
             return super().forward(latents)
-        vectors, places = valid_latents(latents)
-        vectors, table = self.comparable(vectors.float()), self.table()
-        found = quantize(vectors.detach(), table)
-        self._seen.append(vectors.detach())
-        return Quantized(
-            put_back(vectors, places, latents, fill=0),
-            put_back(found.codes, places, latents, fill=-1),
-            vectors.new_zeros(()),
-            batch_stats(vectors, found.codes, table, error=found.commitment_loss),
-        )
+        passed = self.passed(latents)
+        self._seen.append(self.comparable(latents.values.detach()[latents.mask].float()))
+        return passed
 
     def loss(self, found: Assignment) -> Tensor:
         """Return 0: neither codewords nor latents are drawn to each other."""

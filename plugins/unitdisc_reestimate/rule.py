@@ -13,12 +13,9 @@ from unitdisc import distributed
 from unitdisc.codebook import (
     CodebookRule,
     Counts,
-    batch_stats,
     code_counts,
     perplexity,
-    put_back,
     quantize,
-    valid_latents,
 )
 from unitdisc.codebook.clustering import k_means
 from unitdisc.codebook.reservoir import Reservoir
@@ -139,7 +136,7 @@ class Reestimate(Bottleneck):
     def forward(self, latents: Padded) -> Quantized:
         """Quantise with the rule inside, or pass the latents in the warm-up of training."""
         is_warming_up = self.training and self._steps < self.warm_up
-        output: Quantized = self._passed(latents) if is_warming_up else self.rule(latents)
+        output: Quantized = self.inner.passed(latents) if is_warming_up else self.rule(latents)
         if self.training and self._done < len(self.due):
             vectors = latents.values.detach()[latents.mask].float()
             self._seen.append(self.inner.comparable(vectors))
@@ -203,17 +200,6 @@ class Reestimate(Bottleneck):
         yield (
             f"reestimate: {start}; new codewords from k-means++{lloyd} after steps {shown(inside)}"
             + (f"; {left_out} more would follow the last step" if left_out else "")
-        )
-
-    def _passed(self, latents: Padded) -> Quantized:
-        vectors, places = valid_latents(latents)
-        vectors, table = self.inner.comparable(vectors.float()), self.inner.table().detach()
-        found = quantize(vectors.detach(), table)
-        return Quantized(
-            put_back(vectors, places, latents, fill=0),
-            put_back(found.codes, places, latents, fill=-1),
-            vectors.new_zeros(()),
-            batch_stats(vectors, found.codes, table, error=found.commitment_loss),
         )
 
     def _reestimate(self) -> None:

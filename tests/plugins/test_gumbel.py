@@ -14,8 +14,6 @@ from tests.plugins.finite_differences import slopes
 from unitdisc.errors import RecipeError
 from unitdisc.parts import Padded
 from unitdisc.testing import check_bottleneck
-from unitdisc.testing.bottleneck import _LAWS, _build
-from unitdisc.testing.learning import LEARNING_LAWS, _micro_batches
 from unitdisc_gumbel.rule import Gumbel
 
 LENGTHS = torch.tensor([3, 0, 2])
@@ -107,16 +105,11 @@ def softmax(logits: list[float]) -> list[float]:
         partial(Gumbel, num_codes=7, hard=False, decay="linear"),
         partial(Gumbel, num_codes=5, logits="distance", init="normal"),
         partial(Gumbel, num_codes=300, logits="distance", hard=False, kl=0.1, temperature=2.0),
+        partial(Gumbel, num_codes=5, diversity=0.1),
     ],
 )
 def test_gumbel_keeps_the_contract(make):
     check_bottleneck(make)
-
-
-@pytest.mark.parametrize("law", [law for law in [*_LAWS, *LEARNING_LAWS] if law is not _micro_batches])
-def test_gumbel_with_diversity_keeps_the_contract_but_for_micro_batches(law):
-    """The term sees the mean of one micro-batch, as in wav2vec 2.0."""
-    law(partial(_build, partial(Gumbel, num_codes=5, num_codebooks=2, diversity=0.1), 8))
 
 
 @pytest.mark.parametrize("logits", ["linear", "distance"])

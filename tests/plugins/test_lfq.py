@@ -14,8 +14,6 @@ from tests.plugins.finite_differences import slopes
 from unitdisc.errors import RecipeError
 from unitdisc.parts import Padded
 from unitdisc.testing import check_bottleneck
-from unitdisc.testing.bottleneck import _LAWS, _build
-from unitdisc.testing.learning import LEARNING_LAWS, _micro_batches
 from unitdisc_lfq.rule import LFQ
 
 LENGTHS = torch.tensor([4, 0, 2])
@@ -96,16 +94,11 @@ class Oracle:
         partial(LFQ, bits=1, num_codebooks=8, project=False, temperature=1.0),
         partial(LFQ, bits=5, diversity=0.0, temperature=1.0),
         partial(LFQ, bits=11, entropy=0.0),
+        partial(LFQ, bits=5, num_codebooks=2),
     ],
 )
 def test_lfq_keeps_the_contract(make):
     check_bottleneck(make)
-
-
-@pytest.mark.parametrize("law", [law for law in [*_LAWS, *LEARNING_LAWS] if law is not _micro_batches])
-def test_lfq_with_diversity_keeps_the_contract_but_for_micro_batches(law):
-    """The entropy of the mean is that of one micro-batch, as in the paper."""
-    law(partial(_build, partial(LFQ, bits=5, num_codebooks=2), 8))
 
 
 @pytest.mark.parametrize(("bits", "books"), [(1, 2), (3, 1), (4, 2)])

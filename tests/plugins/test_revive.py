@@ -130,7 +130,7 @@ def test_more_dead_codes_than_latents_take_latents_again():
     take_step(rule, batch)
     (event,) = rule.events()
     distances = (rule.rule.codebook[0][:, None] - batch.values[0, :3]).abs().amax(-1)
-    assert int((distances.amin(1) == 0).sum()) == event["revived"] > 3
+    assert int((distances.amin(1) < 1e-6).sum()) == event["revived"] > 3
 
 
 def test_a_step_without_latents_replaces_and_forgets_nothing():

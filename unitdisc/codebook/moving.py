@@ -124,7 +124,9 @@ class MovingCodebook(CodebookRule):
             self.counts.masked_fill_(rows, self.init_count)
         held = self.counts if self.init_count or counts == "keep" else self.counts.masked_fill(rows, 1.0)
         self.sums.copy_(torch.where(rows.unsqueeze(-1), codebook * held.unsqueeze(-1), self.sums))
-        self.pending.zero_()
+        sums, seen = self._pending()
+        sums.masked_fill_(rows.unsqueeze(-1), 0)
+        seen.masked_fill_(rows, 0)
 
     def workspace(self, num_latents: int) -> int:
         """Return the bytes of the search, or of the sums of a batch with the order of its latents."""

@@ -29,7 +29,8 @@ class Reservoir(nn.Module):
     Draws how many vectors to skip until the next that is kept, instead of a number per vector (Li 1994,
     algorithm L): each vector seen gets a uniform key and the ``capacity`` smallest keys are kept, of which only
     the largest, the threshold, has to be known. Skips are drawn in blocks from torch's global generator of the
-    CPU, whatever the device, and what has been drawn is state. All state is in ``state_dict``: 4 * capacity * dim bytes and 16 KiB.
+    CPU, whatever the device, and what has been drawn is state. All state is in ``state_dict``: 4 * capacity * dim
+    bytes and 16 KiB.
 
     Args:
         capacity: Vectors kept at most.

@@ -101,6 +101,18 @@ class CodebookRule(Bottleneck):
             batch_stats(vectors, found.codes, table, error=found.commitment_loss),
         )
 
+    def passed(self, latents: Padded) -> Quantized:
+        """Return the latents unquantised, as compared, with a loss of 0; the nearest codes are for the log alone."""
+        vectors, places = valid_latents(latents)
+        vectors, table = self.comparable(vectors.float()), self.table().detach()
+        found = quantize(vectors.detach(), table)
+        return Quantized(
+            put_back(vectors, places, latents, fill=0),
+            put_back(found.codes, places, latents, fill=-1),
+            vectors.new_zeros(()),
+            batch_stats(vectors, found.codes, table, error=found.commitment_loss),
+        )
+
     def lookup(self, codes: Tensor) -> Tensor:
         """Return the codewords (..., D) of ``codes`` (..., Q)."""
         return lookup(codes, self.table())
@@ -125,7 +137,7 @@ class CodebookRule(Bottleneck):
 
     @abstractmethod
     def replace(self, codebook: Tensor, rows: Tensor, *, counts: Counts = "reset") -> None:
-        """Take over codewords and forget the statistics of the step under way, on every rank alike.
+        """Take over codewords and forget what the step under way has gathered for them, on every rank alike.
 
         Args:
             codebook: (Q, K, d).
