@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from unitdisc import distributed
 from unitdisc.codebook import (
     Assignment,
     CodebookRule,
@@ -113,9 +112,7 @@ class KMeans(CodebookRule):
         del progress
         self._steps += 1
         if not self._is_done:
-            # One micro-batch after the other, so that the order is that of a single process.
-            for vectors in _even(self._seen, dim=self.dim, device=self.progress.device):
-                self.reservoir.add(vectors, shared=True)
+            self.reservoir.add_step(self._seen)
             self._seen = []
             if self._steps >= self.collect:
                 self._cluster()
@@ -165,13 +162,3 @@ class KMeans(CodebookRule):
     def _load_from_state_dict(self, *arguments: Any, **more: Any) -> None:
         super()._load_from_state_dict(*arguments, **more)
         self._steps, self._is_done = int(self.progress[0]), bool(self.progress[1])
-
-
-def _even(pieces: list[Tensor], *, dim: int, device: torch.device) -> list[Tensor]:
-    """Return the pieces (n, D) and so many empty ones that all ranks have the same number."""
-    if distributed.world_size() == 1:
-        return pieces
-    numbers = torch.zeros(distributed.world_size(), dtype=torch.int64, device=device)
-    numbers[distributed.rank()] = len(pieces)
-    most = int(distributed.all_sum_(numbers).max())
-    return pieces + [torch.empty(0, dim, device=device)] * (most - len(pieces))

@@ -9,7 +9,6 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from unitdisc import distributed
 from unitdisc.codebook import (
     CodebookRule,
     Counts,
@@ -160,9 +159,7 @@ class Reestimate(Bottleneck):
         del progress
         self._steps += 1
         if self._done < len(self.due):
-            # One micro-batch after the other, so that the order is that of a single process.
-            for vectors in _even(self._seen, dim=self.dim, device=self.progress.device):
-                self.reservoir.add(vectors, shared=True)
+            self.reservoir.add_step(self._seen)
             self._seen = []
             if bisect_right(self.due, self._steps) > self._done:
                 self._reestimate()
@@ -256,13 +253,3 @@ class Reestimate(Bottleneck):
     def _load_from_state_dict(self, *arguments: Any, **more: Any) -> None:
         super()._load_from_state_dict(*arguments, **more)
         self._steps, self._done = self.progress.tolist()
-
-
-def _even(pieces: list[Tensor], *, dim: int, device: torch.device) -> list[Tensor]:
-    """Return the pieces (n, D) and so many empty ones that all ranks have the same number."""
-    if distributed.world_size() == 1:
-        return pieces
-    numbers = torch.zeros(distributed.world_size(), dtype=torch.int64, device=device)
-    numbers[distributed.rank()] = len(pieces)
-    most = int(distributed.all_sum_(numbers).max())
-    return pieces + [torch.empty(0, dim, device=device)] * (most - len(pieces))

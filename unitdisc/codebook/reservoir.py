@@ -93,6 +93,21 @@ class Reservoir(nn.Module):
         if self.state.device.type != "cpu":
             self.state.copy_(torch.from_numpy(state))
 
+    def add_step(self, pieces: Sequence[Tensor]) -> None:
+        """Take in the micro-batches (N, D) of one optimiser step, on every rank its own.
+
+        The order is that of a single process: the first micro-batch of each rank, then the second, and so on.
+        """
+        if distributed.world_size() == 1:
+            most = len(pieces)
+        else:
+            numbers = torch.zeros(distributed.world_size(), dtype=torch.int64, device=self.vectors.device)
+            numbers[distributed.rank()] = len(pieces)
+            most = int(distributed.all_sum_(numbers).max())
+        nothing = self.vectors[:0]
+        for number in range(most):
+            self.add(pieces[number] if number < len(pieces) else nothing, shared=True)
+
     @staticmethod
     @torch.no_grad()
     def merge(reservoirs: Sequence[Reservoir]) -> Reservoir:
