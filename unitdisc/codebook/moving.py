@@ -95,7 +95,9 @@ class MovingCodebook(CodebookRule):
         """Add latents (N, D) with codes (N, Q) to the step's statistics, each counted as ``weight``."""
         sums, counts = self._pending()
         step_sums, step_counts = code_sums(vectors, codes, self.num_codes)
-        sums.add_(step_sums, alpha=weight)
+        for start in range(0, self.num_codes, _ROWS):  # adding converts all of it
+            rows = slice(start, start + _ROWS)
+            sums[:, rows].add_(step_sums[:, rows], alpha=weight)
         counts.add_(step_counts, alpha=weight)
 
     def before_step(self, progress: float) -> None:
@@ -131,7 +133,8 @@ class MovingCodebook(CodebookRule):
     def workspace(self, num_latents: int) -> int:
         """Return the bytes of the search, or of the sums of a batch with the order of its latents."""
         books = self.num_codebooks
-        sums = 4 * self.codebook.numel() + 8 * self.counts.numel() * 3 + 8 * num_latents * books * 3
+        converted = 8 * min(_ROWS, self.num_codes) * self.dim
+        sums = 4 * self.codebook.numel() + converted + 24 * (self.counts.numel() + num_latents * books)
         return max(super().workspace(num_latents), sums)
 
     def _move(self, rows: slice, sums: Tensor, smoothed: Tensor, moved: Tensor) -> None:
