@@ -127,7 +127,7 @@ def _best_of_groups(scores: Tensor) -> tuple[Tensor, Tensor]:
     if scores.device.type != "cpu":
         best, code = scores.max(1)
         return best.unsqueeze(0), code.unsqueeze(0)
-    groups = _GROUPS if width % _GROUPS == 0 else 1
+    groups = max(1, _GROUPS // books) if width % _GROUPS == 0 else 1  # images run in parallel, too
     return _pooled(scores.view(books, groups, width // groups, rows))
 
 
