@@ -8,8 +8,8 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from unitdisc.codebook.nearest import _full_products as full_products
 from unitdisc.codebook.nearest import nearest
+from unitdisc.codebook.precision import full_products
 from unitdisc.codebook.seeding import BOUND, BOUND_SLACK, kmeans_plus_plus, sample_blocks, seeds
 from unitdisc.codebook.sums import code_sums
 

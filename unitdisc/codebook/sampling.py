@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch.nn import functional
 
-from unitdisc.codebook.nearest import _check, _full_products
+from unitdisc.codebook.nearest import check_shapes
+from unitdisc.codebook.precision import full_products
 from unitdisc.codebook.straight_through import Assignment, Estimator, quantize
 
 if TYPE_CHECKING:
@@ -69,13 +70,13 @@ def samples_at(latents: Tensor, codebook: Tensor, uniforms: Tensor, *, temperatu
         uniforms: (N, m) or (N, Q, m) in [0, 1).
         temperature: At least 0, where all codes are the nearest, the lowest of several.
     """
-    _check(latents, codebook)
+    check_shapes(latents, codebook)
     books = codebook.float().view(-1, *codebook.shape[-2:])  # (Q, K, d)
     blocks = latents.reshape(len(latents), *books.shape[::2])  # (N, Q, d)
     places = uniforms.reshape(len(latents), len(books), uniforms.shape[-1])
     codes = torch.empty(places.shape, dtype=torch.int64, device=latents.device)
     best = codes.new_empty(places.shape[:2])
-    with torch.autocast(latents.device.type, enabled=False), _full_products(latents.device):
+    with torch.autocast(latents.device.type, enabled=False), full_products(latents.device):
         for q, book in enumerate(books):
             _draw(blocks[:, q], book, places[:, q], temperature, Samples(codes[:, q], best[:, q]))
     return Samples(codes.view(uniforms.shape), best.view(uniforms.shape[:-1]))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from unitdisc.codebook.nearest import _full_products
+from unitdisc.codebook.precision import full_products
 
 _DISTANCES = 2**24
 """Distances held at once, unless one step needs more."""
@@ -96,7 +96,7 @@ def seeds(
 ) -> Seeds:
     """Choose centres among samples (N, d), see `kmeans_plus_plus`."""
     candidates = candidates or 2 + int(math.log(num_codes))
-    with torch.autocast(samples.device.type, enabled=False), _full_products(samples.device):
+    with torch.autocast(samples.device.type, enabled=False), full_products(samples.device):
         seeding = _Seeding(samples, num_codes, candidates, generator)
         while seeding.number < num_codes:
             seeding.go_on()
