@@ -34,7 +34,7 @@ test: .venv/.ok
 
 # The peers come with the extra `bench`; the largest case needs 7 GB. Quarter of an hour on a quiet machine.
 bench: .venv/.ok
-	@if ! .venv/bin/python -c 'import vector_quantize_pytorch, sklearn' 2>/dev/null; then
+	@if ! .venv/bin/python -c 'import vector_quantize_pytorch, sklearn, faiss' 2>/dev/null; then
 	    if uv --version >/dev/null 2>&1; then uv pip install --python .venv/bin/python $(PIP_ARGS) --editable '.[bench]'
 	    else .venv/bin/python -m pip install $(PIP_ARGS) --editable '.[bench]'; fi
 	fi

@@ -62,6 +62,27 @@ def test_codebook_measures_every_shape_and_case():
         assert item["peak_bytes"] > 0
 
 
+def test_clustering_measures_both_sides():
+    seeds, late = measured(
+        "clustering.py", "--shape", "600,8,50", "--batches", "50", "--cases", "seeds", "late_numpy"
+    )
+    assert (seeds["case"], late["case"]) == ("seeds", "late_numpy")
+    both = {"benchmark", "case", "shape", "ratio", "seconds", "peer_seconds", "peer"}
+    assert set(seeds) == both | {"inertia", "peer_inertia"} | FACTS
+    assert set(late) == both | {"vectors_per_second", "peer_vectors_per_second"} | FACTS
+    assert seeds["inertia"] > 0
+
+
+def test_pruning_counts_and_takes_times():
+    sizes = ["--latents", "64", "--codes", "16", "--groups", "4", "--search", "32"]
+    count, *timed = measured("pruning.py", *sizes)
+    assert (count["num_latents"], count["num_codes"], count["groups"]) == (64, 16, 4)
+    for bound in ("ball", "plane"):
+        assert 4 / 16 <= count[bound]["oracle"] <= count[bound]["before"]  # the centres at least
+    assert [item["num_codes"] for item in timed] == [32, 32]
+    assert all(item["pruned_to_nearest"]["median"] > 0 for item in timed)
+
+
 def test_a_training_step_is_the_sum_of_its_parts():
     found = {item["part"]: item for item in measured("training.py")}
     keys = {"benchmark", "part", "seconds", "share", "frames_per_second", "recipe"}

