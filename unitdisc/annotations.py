@@ -13,12 +13,14 @@ import annotated_types
 CONTRACTS = {
     "DataSource": ("unitdisc.data", "data", "data source"),
     "Corpus": ("unitdisc.data", "data", "corpus"),
+    "Vocoder": ("unitdisc.data", "data", "vocoder"),
     "Encoder": ("unitdisc.parts", "encoder", "encoder"),
     "Bottleneck": ("unitdisc.parts", "bottleneck", "bottleneck"),
     "Decoder": ("unitdisc.parts", "decoder", "decoder"),
     "Head": ("unitdisc.parts", "head", "head"),
     "Metric": ("unitdisc.metric", "metric", "metric"),
     "Exporter": ("unitdisc.exporter", "exporter", "exporter"),
+    "Reader": ("unitdisc.reader", "reader", "reader"),
 }
 """Base class: (its module, its kind, what a message calls it)."""
 

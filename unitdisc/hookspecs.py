@@ -1,4 +1,4 @@
-"""The seven hooks. Each returns ``{recipe name: component}``; a component is a class or ``"module:Class"``."""
+"""The eight hooks. Each returns ``{recipe name: component}``; a component is a class or ``"module:Class"``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ hookimpl = pluggy.HookimplMarker("unitdisc")
 
 @hookspec
 def unitdisc_data() -> Components:
-    """Data sources (``data: {use: NAME}``) and the corpora they can be pointed at (``corpus: {use: NAME}``)."""
+    """Data sources (``data: {use: NAME}``), the corpora they can be pointed at (``corpus: {use: NAME}``), vocoders."""
     raise AssertionError
 
 
@@ -51,4 +51,10 @@ def unitdisc_metrics() -> Components:
 @hookspec
 def unitdisc_exporters() -> Components:
     """Unit files (``unitdisc export --format NAME``)."""
+    raise AssertionError
+
+
+@hookspec
+def unitdisc_readers() -> Components:
+    """Readers of corpora as their owners distribute them (``unitdisc data import --from NAME``)."""
     raise AssertionError

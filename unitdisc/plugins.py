@@ -33,17 +33,19 @@ HOOKS = {
     "head": "unitdisc_heads",
     "metric": "unitdisc_metrics",
     "exporter": "unitdisc_exporters",
+    "reader": "unitdisc_readers",
 }
 KINDS = tuple(HOOKS)
 
 _CONTRACTS = {
-    "data": ("unitdisc.data", ("DataSource", "Corpus")),
+    "data": ("unitdisc.data", ("DataSource", "Corpus", "Vocoder")),
     "encoder": ("unitdisc.parts", ("Encoder",)),
     "bottleneck": ("unitdisc.parts", ("Bottleneck",)),
     "decoder": ("unitdisc.parts", ("Decoder",)),
     "head": ("unitdisc.parts", ("Head",)),
     "metric": ("unitdisc.metric", ("Metric",)),
     "exporter": ("unitdisc.exporter", ("Exporter",)),
+    "reader": ("unitdisc.reader", ("Reader",)),
 }
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 

@@ -30,6 +30,8 @@ _CONTRACT = {
     "heads": "Head",
     "metrics": "Metric",
     "exporter": "Exporter",
+    "reader": "Reader",
+    "vocoder": "Vocoder",
 }
 _schema: Callable[..., list[Parameter]] = functools.cache(parameters)
 _ENTRY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -52,6 +54,14 @@ class Sections:
     def value(self, key: str, annotation: Any, default: Any) -> Any:
         """Return the value of a key that is no section."""
         return check(self._nodes[key], annotation, key, self._problems) if key in self._nodes else default
+
+    def node(self, *path: str) -> Node | None:
+        """Return what is written at ``path``, or None."""
+        nodes, found = self._nodes, None
+        for step in path:
+            found = nodes.get(step)
+            nodes = found.data if found is not None and isinstance(found.data, dict) else {}
+        return found
 
     def settings(self, key: str) -> Any:
         """Return a section of the engine."""
@@ -115,11 +125,13 @@ class Sections:
         place = node.data["use"].place
         given = {key: inner for key, inner in node.data.items() if key != "use"}
         try:
-            arguments = self._arguments(_schema(component, kind), given, place, path, name)
+            schema = _schema(component, kind)
+            arguments = self._arguments(schema, given, place, path, name)
         except PluginError as error:
             self._problems.add(place, str(error))
             return None
-        return Use(kind, name, component, arguments, str(place))
+        kept = {parameter.name: arguments.pop(parameter.name) for parameter in schema if parameter.kept}
+        return Use(kind, name, component, arguments, str(place), **kept)
 
     def _use_name(self, node: Node, kind: str, path: str) -> str | None:
         use = node.data.get("use")

@@ -34,8 +34,14 @@ def header(path: Path, key: str) -> tuple[int, int]:
     return info.frames, info.samplerate
 
 
-def read(path: Path, key: str, num_samples: int, rate: int) -> np.ndarray:
-    """Return (num_samples,) float32, or raise where the file does not hold just that."""
+def read(
+    path: Path, key: str, num_samples: int, rate: int, *, part: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Return (num_samples,) float32, or raise where the file does not hold just that.
+
+    ``part`` takes only so many samples from the first one on: (first, number).
+    """
+    first, number = part or (0, num_samples)
     found = header(path, key)
     if found != (num_samples, rate):
         raise DataError(
@@ -43,11 +49,13 @@ def read(path: Path, key: str, num_samples: int, rate: int) -> np.ndarray:
             "put the old file back, or correct the manifest and import again"
         )
     try:
-        samples, _ = soundfile.read(path, dtype="float32")
+        samples, _ = soundfile.read(path, number, first, dtype="float32")
     except _UNREADABLE as error:
         raise DataError(f"{key}: {path} is damaged ({_reason(error, path)}); restore the file") from None
-    if len(samples) != num_samples:
-        raise DataError(f"{key}: {path} ends after {len(samples)} of {num_samples} samples; restore the file")
+    if len(samples) != number:
+        raise DataError(
+            f"{key}: {path} ends after {first + len(samples)} of {num_samples} samples; restore the file"
+        )
     loaded: np.ndarray = samples
     return loaded
 

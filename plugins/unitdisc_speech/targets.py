@@ -37,7 +37,7 @@ class LabelTable:
     ) -> None:
         self.name, self.fold = name, fold
         classes = {
-            self._class(label.symbol, utterance.key)
+            folded(label.symbol, fold, f"{utterance.key}: {name}.tsv")
             for utterance in utterances
             for label in utterance.tables.get(name, ())
         }
@@ -64,20 +64,27 @@ class LabelTable:
         """Return the symbols (U,) int64 and the sample in the middle of each, (U,) int64."""
         kept = [
             (self._sequence_numbers[self._class_of(label)], (label.start + label.end) // 2)
-            for label in utterance.tables.get(self.name, ())
-            if self._class_of(label) in self._sequence_numbers
+            for label in self._said(utterance)
         ]
         symbols, middles = torch.tensor(kept, dtype=torch.int64).reshape(-1, 2).T.contiguous()
         return symbols, middles
 
+    def symbols(self, utterance: Utterance) -> list[str]:
+        """Return the symbols of `transcript` before folding."""
+        return [label.symbol for label in self._said(utterance)]
+
+    def _said(self, utterance: Utterance) -> list[Label]:
+        labels = utterance.tables.get(self.name, ())
+        return [label for label in labels if self._class_of(label) in self._sequence_numbers]
+
     def _class_of(self, label: Label) -> str:
         return label.symbol if self.fold is None else self.fold[label.symbol]
 
-    def _class(self, symbol: str, key: str) -> str:
-        if self.fold is None:
-            return symbol
-        if symbol not in self.fold:
-            raise DataError(
-                f"{key}: {self.name}.tsv has {symbol!r}, which data.fold does not map; add a line to it"
-            )
-        return self.fold[symbol]
+
+def folded(symbol: str, fold: Mapping[str, str] | None, where: str) -> str:
+    """Return the class of a symbol; raises `DataError`, which begins with ``where``, if ``fold`` has none."""
+    if fold is None:
+        return symbol
+    if symbol not in fold:
+        raise DataError(f"{where} has {symbol!r}, which data.fold does not map; add a line to it")
+    return fold[symbol]

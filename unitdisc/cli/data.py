@@ -1,7 +1,9 @@
-"""``unitdisc data import``: check a corpus folder and bring it into the form that its data source reads."""
+"""``unitdisc data import``: check a corpus and bring it into the form that its data source reads."""
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +11,14 @@ import click
 
 from unitdisc import cache, plugins
 from unitdisc.cli import warn_broken
-from unitdisc.errors import DataError, PluginError, StorageError
+from unitdisc.cli.align import command as align_command
+from unitdisc.errors import DataError, PluginError, RecipeError, StorageError
 from unitdisc.manifest import read_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from unitdisc.reader import Reader, Recorded
 
 
 @click.group("data")
@@ -21,8 +26,45 @@ def command() -> None:
     """Import your own recordings or line images."""
 
 
-@command.command("import")
+command.add_command(align_command)
+
+
+class _Import(click.Command):
+    """Its help names the readers; with a reader before ``--help``, it is the help of that reader."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        name = ctx.params.get("reader")
+        if name is None:
+            super().format_help(ctx, formatter)
+            return
+        from unitdisc.cli.plugins import component_text, describe
+
+        self.format_usage(ctx, formatter)
+        formatter.write(f"\n{component_text(describe('reader', name))}\n")
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Readers (--from NAME; what each needs: --from NAME --help)"):
+            formatter.write_dl([(name, _first_line(name)) for name in plugins.components("reader")])
+
+
+def _first_line(name: str) -> str:
+    try:
+        return (plugins.load("reader", name).__doc__ or "").strip().partition("\n")[0]
+    except PluginError as error:
+        return str(error)
+
+
+@command.command("import", cls=_Import)
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("options", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--from",
+    "reader",
+    metavar="NAME",
+    is_eager=True,
+    help="Reader of a corpus as its owner distributes it, listed below; KEY=VALUE are its parameters.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="New folder to write; the cache where it is left out."
 )
@@ -30,11 +72,19 @@ def command() -> None:
 @click.option(
     "--as", "name", help="Data source that imports it; found by the kind of files where it is left out."
 )
-def import_command(*, folder: Path, out: Path | None, labels: str | None, name: str | None) -> None:
+def import_command(
+    *,
+    folder: Path,
+    options: tuple[str, ...],
+    reader: str | None,
+    out: Path | None,
+    labels: str | None,
+    name: str | None,
+) -> None:
     """Check FOLDER and import it; the folder printed at the end can be a recipe's data.root.
 
     \b
-    FOLDER holds
+    Without --from, FOLDER holds
       manifest.jsonl  one JSON object per line: "id" and "path" (relative, inside
                       FOLDER); also read where given: "split" (for all or none;
                       without it everything is train), "speaker" or "document",
@@ -47,16 +97,62 @@ def import_command(*, folder: Path, out: Path | None, labels: str | None, name: 
     A folder of this form can also be given as data.root directly; importing it first checks all of it.
     """  # noqa: D301  (click takes the backspace character as "keep these lines")
     warn_broken()
+    if out is not None and out.exists():
+        raise StorageError(f"{out}: is already there; give a new folder with --out")
+    if reader is not None:
+        if labels is not None:
+            raise RecipeError("--labels: is for corpus folders; --from imports the labels that there are")
+        _import_from(reader, options, folder, out, name)
+        return
+    if options:
+        raise RecipeError(f"{options[0]}: parameters belong to a reader; name it with --from NAME")
     corpus = read_folder(folder, unit="sample")
     tables = _label_tables(corpus.root) if labels is None else [item for item in labels.split(",") if item]
     name, component = _importer(name, corpus.entries[0].path.suffix.lower(), corpus.root)
-    if out is not None and out.exists():
-        raise StorageError(f"{out}: is already there; give a new folder with --out")
     place = cache.import_folder(corpus.root, tables, component) if out is None else out.absolute()
     summary: list[str] = []
     cache.once(place, lambda part: summary.append(component.import_folder(corpus.root, part, tables)))
     click.echo(f"{name}: {summary[0] if summary else f'{len(corpus.entries)} entries, imported before'}")
     click.echo(place)
+
+
+def _import_from(
+    reader: str, options: Sequence[str], folder: Path, out: Path | None, name: str | None
+) -> None:
+    """Import what the reader finds in ``folder``, whole or not at all."""
+    from unitdisc import recipe
+
+    use = recipe.component("reader", reader, options)
+    found: Reader = use.build()
+    recorded = list(found.read(folder))
+    if not recorded:
+        raise DataError(f"{folder}: holds no utterance to import; give more of the corpus")
+    able = _able("import_recorded", [name] if name else list(plugins.components("data")))
+    if len(able) != 1:
+        raise PluginError(
+            f"--as: found {', '.join(able) or 'no data source'} to import recordings; name one that does"
+        )
+    ((name, component),) = able.items()
+    place = _place(folder, f"{component!r} {use.plain()}", recorded) if out is None else out.absolute()
+    summary: list[str] = []
+
+    def make(part: Path) -> None:
+        summary.append(component.import_recorded(recorded, part))
+        for path in found.beside():
+            shutil.copyfile(path, part / path.name)
+
+    cache.once(place, make)
+    click.echo(f"{name}: {summary[0] if summary else f'{len(recorded)} utterances, imported before'}")
+    click.echo(place)
+
+
+def _place(folder: Path, importer: str, recorded: Sequence[Recorded]) -> Path:
+    """Return where what was found in ``folder`` is kept; named by what it is made of."""
+    total = hashlib.sha256(importer.encode())
+    for item in recorded:
+        state = item.path.stat()
+        total.update(f"{item!r} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return cache.cache_root() / "imports" / f"{folder.resolve().name}-{total.hexdigest()[:16]}"
 
 
 def _label_tables(root: Path) -> list[str]:
@@ -75,7 +171,7 @@ def _label_tables(root: Path) -> list[str]:
 
 def _importer(name: str | None, suffix: str, root: Path) -> tuple[str, Any]:
     """Return the named data source, or the only one that takes files with ``suffix``."""
-    able = _importers([name] if name else list(plugins.components("data")))
+    able = _able("import_folder", [name] if name else list(plugins.components("data")))
     if name:
         if name not in able:
             raise PluginError(
@@ -91,10 +187,7 @@ def _importer(name: str | None, suffix: str, root: Path) -> tuple[str, Any]:
     raise DataError(f"{root}: no data source imports *{suffix or ' (no suffix)'} (accepted: {accepted})")
 
 
-def _importers(names: Sequence[str]) -> dict[str, Any]:
+def _able(method: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return those of the named data components that have a method, by name."""
     loaded = {name: plugins.load("data", name) for name in names}
-    return {
-        name: component
-        for name, component in loaded.items()
-        if hasattr(component, "import_folder") and hasattr(component, "suffixes")
-    }
+    return {name: component for name, component in loaded.items() if hasattr(component, method)}

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def command(*, kind: str | None, name: str | None, as_json: bool) -> None:
     """List what plugins offer; with KIND and NAME, show one component and its parameters."""
     if kind and name:
-        shown = _describe(kind, name)
-        text = _component_text(shown)
+        shown = describe(kind, name)
+        text = component_text(shown)
     else:
         shown = _list([kind] if kind else plugins.KINDS)
         text = _list_text(shown)
@@ -72,7 +72,8 @@ def _list_text(shown: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _describe(kind: str, name: str) -> dict[str, Any]:
+def describe(kind: str, name: str) -> dict[str, Any]:
+    """Return what is known of one component; `component_text` shows it."""
     from unitdisc.params import parameters  # the list does not need pydantic
 
     loaded = plugins.load(kind, name)
@@ -125,7 +126,8 @@ def _description(loaded: type) -> str:
     return "\n".join(lines).strip()
 
 
-def _component_text(shown: dict[str, Any]) -> str:
+def component_text(shown: dict[str, Any]) -> str:
+    """Return a component and its parameters as text."""
     origin = f"{shown['distribution']} {shown['version']} ({shown['class']})"
     rows = [
         (parameter["name"], parameter["type"], parameter["range"] or "-", _default_text(parameter))
