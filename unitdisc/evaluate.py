@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,13 +11,15 @@ import torch
 from torch import Tensor
 
 from unitdisc.data import Example, Split
-from unitdisc.errors import RecipeError
+from unitdisc.errors import DataError, RecipeError
 from unitdisc.infer import batches, passes
 from unitdisc.metric import Evaluated, Metric
-from unitdisc.parts import Batch, Padded
+from unitdisc.missing import without_missing
+from unitdisc.parts import Batch, Padded, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from unitdisc.model import Model
     from unitdisc.recipe import Recipe
@@ -26,43 +30,56 @@ def evaluate(model: Model, split: Split, recipe: Recipe) -> dict[str, Any]:
 
     Chance: the same metric over the same references after all units of the split have been shuffled
     (seed ``evaluate.seed``) and the heads have predicted from the shuffled units. Without units the latents are
-    shuffled within each batch instead.
+    shuffled within each batch instead, and so is what heads see before the bottleneck.
     """
+    recipe = _served(recipe, split)
     frames = recipe.evaluate.batch_frames
     metrics: dict[str, Metric] = {name: use.build() for name, use in recipe.metrics.items()}
     codes: dict[int, np.ndarray] = {}
-    losses = _score(model, _views(model, split, frames, codes), metrics)
+    losses = _score(model, split, _views(model, split, frames, codes), metrics)
     chance: dict[str, Metric] = {
         name: use.build() for name, use in recipe.metrics.items() if metrics[name].has_chance
     }
     rng = np.random.Generator(np.random.PCG64(recipe.evaluate.seed))
     shuffled = _shuffled([codes[index] for index in range(len(split))], rng)
-    losses_chance = _score(model, _shuffled_views(model, split, frames, shuffled, rng), chance)
-    return {
-        "losses": losses,
-        "losses_chance": losses_chance,
-        "metrics": {
-            name: {
+    losses_chance = _score(model, split, _shuffled_views(model, split, frames, shuffled, rng), chance)
+    found = {}
+    for name, metric in metrics.items():
+        with _passing_over(recipe):
+            found[name] = {
                 **recipe.metrics[name].plain(),
                 "values": metric.compute(),
-                "chance": chance[name].compute() if name in chance else None,
+                "chance": chance[name].compute() if name in chance else metric.chance(),
                 "higher_is_better": metric.higher_is_better,
             }
-            for name, metric in metrics.items()
-        },
-    }
+    return {"losses": losses, "losses_chance": losses_chance, "metrics": found}
 
 
+@torch.inference_mode()
+def values(model: Model, split: Split, recipe: Recipe, names: Iterable[str]) -> dict[str, float]:
+    """Return the main numbers of the metrics ``names`` as `evaluate` finds them, without losses and chance."""
+    served = _served(recipe, split).metrics
+    metrics: dict[str, Metric] = {name: served[name].build() for name in names if name in served}
+    for view in _views(model, split, recipe.evaluate.batch_frames, {}):
+        _update(model, split, view, metrics)
+    found = {}
+    for name, metric in metrics.items():
+        with _passing_over(recipe):
+            found[name] = metric.compute()["value"]
+    return found
+
+
+@torch.inference_mode()
 def rehearse(model: Model, split: Split, recipe: Recipe) -> None:
     """Hand the first example of ``split`` to every metric, so that a wrong name is found before training.
 
     Raises `RecipeError` that names the metric.
     """
-    for passed in passes(model, First(split), batch_frames=recipe.evaluate.batch_frames):
-        codes = [sequence for _, sequence in passed.codes()]
-        for name, use in recipe.metrics.items():
+    first = First(split)
+    for view in _views(model, first, recipe.evaluate.batch_frames, {}):
+        for name, use in _served(recipe, split).metrics.items():
             try:
-                _update(model, {name: use.build()}, passed.batch, passed.seen, codes)
+                _update(model, first, view, {name: use.build()})
             except RecipeError as error:
                 raise RecipeError(f"metrics.{name}: {error}") from error
 
@@ -78,16 +95,49 @@ class First(Split):
     def __getitem__(self, index: int) -> Example:
         return self.split[index]
 
+    def fields(self, index: int) -> Mapping[str, str]:
+        """Return what the corpus says of the example."""
+        return self.split.fields(index)
 
-View = tuple[Batch, Padded, list[np.ndarray]]
-"""A batch, the quantised latents that decoder and heads see, and the codes (S, Q) of each example."""
+
+@dataclass(frozen=True)
+class View:
+    """A batch as decoder, heads and metrics see it.
+
+    Args:
+        indices: Place of each example in the split.
+        batch: The inputs (standardised) and references.
+        latents: Before the bottleneck.
+        seen: After it.
+        looks: What the heads look at, by place.
+        codes: (S, Q) of each example.
+    """
+
+    indices: list[int]
+    batch: Batch
+    latents: Padded
+    seen: Padded
+    looks: dict[Place, Padded]
+    codes: list[np.ndarray]
+
+
+def _served(recipe: Recipe, split: Split) -> Recipe:
+    """Return the recipe with the metrics that the split can serve."""
+    return without_missing(recipe, targets=split[0].targets, fields=split.fields(0))
+
+
+def _passing_over(recipe: Recipe) -> AbstractContextManager[None]:
+    """Leave out a score of which the split has nothing, such as one speaker to tell apart, where wanted."""
+    return suppress(*([DataError] if recipe.evaluate.missing == "skip" else []))
 
 
 def _views(model: Model, split: Split, batch_frames: int, codes: dict[int, np.ndarray]) -> Iterator[View]:
     """Yield the split as the model sees it, and keep the codes of each example in ``codes``."""
     for passed in passes(model, split, batch_frames=batch_frames):
         codes.update(passed.codes())
-        yield passed.batch, passed.seen, [codes[index] for index in passed.indices]
+        found = [codes[index] for index in passed.indices]
+        looks = model.views(passed.batch.inputs, passed.latents, passed.seen, passed.quantized.codes)
+        yield View(passed.indices, passed.batch, passed.latents, passed.seen, looks, found)
 
 
 def _shuffled_views(
@@ -96,8 +146,10 @@ def _shuffled_views(
     """Yield the split with ``codes`` in place of its own; without codes, with the latents of a batch shuffled."""
     if model.bottleneck.num_codes == 0:
         for passed in passes(model, split, batch_frames=batch_frames):
-            shuffled = _shuffled_latents(passed.seen, rng)
-            yield passed.batch, shuffled, [codes[index] for index in passed.indices]
+            seen = _shuffled_latents(passed.seen, rng)
+            looks = model.views(passed.batch.inputs, passed.latents, seen, passed.quantized.codes)
+            found = [codes[index] for index in passed.indices]
+            yield View(passed.indices, passed.batch, seen, seen, _shuffled_looks(looks, rng), found)
         return
     for indices, batch in batches(model, split, batch_frames=batch_frames):
         rows = [torch.from_numpy(codes[index]) for index in indices]
@@ -105,49 +157,59 @@ def _shuffled_views(
         device = batch.inputs.values.device
         lengths = torch.tensor([len(row) for row in rows], device=device)
         seen = Padded(model.bottleneck.lookup(padded.to(device)), lengths)
-        yield batch, seen, [codes[index] for index in indices]
+        latents = model.encode(batch.inputs) if "encoder" in model.places.values() else None
+        looks = _shuffled_looks(model.views(batch.inputs, latents, seen, padded.to(device)), rng)
+        yield View(indices, batch, seen, seen, looks, [codes[index] for index in indices])
 
 
 @torch.inference_mode()
-def _score(model: Model, views: Iterator[View], metrics: dict[str, Metric]) -> dict[str, float]:
+def _score(model: Model, split: Split, views: Iterator[View], metrics: dict[str, Metric]) -> dict[str, float]:
     """Update the metrics; return losses and numbers of decoder and heads, means over all valid frames."""
     sums: dict[str, float] = {}
     total = 0
-    for batch, seen, codes in views:
-        total += batch.num_frames
-        for name, value in _losses(model, batch, seen).items():
-            sums[name] = sums.get(name, 0.0) + float(value) * batch.num_frames
-        _update(model, metrics, batch, seen, codes)
+    for view in views:
+        num_frames = view.batch.num_frames
+        total += num_frames
+        for name, value in _losses(model, view).items():
+            sums[name] = sums.get(name, 0.0) + float(value) * num_frames
+        _update(model, split, view, metrics)
     return {name: value / total for name, value in sums.items()}
 
 
-def _update(
-    model: Model, metrics: dict[str, Metric], batch: Batch, seen: Padded, codes: list[np.ndarray]
-) -> None:
-    predictions = {name: head.predict(seen, batch.inputs.lengths) for name, head in model.heads.items()}
+def _update(model: Model, split: Split, view: View, metrics: dict[str, Metric]) -> None:
+    batch = view.batch
+    predictions = {
+        name: head.predict(view.looks[model.places[name]], batch.inputs.lengths)
+        for name, head in model.heads.items()
+    }
+    carried = {"inputs": batch.inputs, "latents": view.latents, "values": view.seen}
+    needs = {need for metric in metrics.values() for need in metric.needs}
     for row, key in enumerate(batch.keys):
         item = Evaluated(
             key=key,
-            codes=codes[row],
+            codes=view.codes[row],
             num_codes=model.bottleneck.num_codes,
             num_frames=int(batch.inputs.lengths[row]),
             stride=model.stride,
-            targets={
-                name: target.values[row, : int(target.lengths[row])].cpu().numpy()
-                for name, target in batch.targets.items()
-            },
+            targets={name: _row(target, row) for name, target in batch.targets.items()},
             predictions={name: rows[row].cpu().numpy() for name, rows in predictions.items()},
+            fields=split.fields(view.indices[row]),
+            frame_rate=model.features.frame_rate,
+            **{need: _row(carried[need], row) for need in needs},
         )
         for metric in metrics.values():
             metric.update(item)
 
 
-def _losses(model: Model, batch: Batch, seen: Padded) -> dict[str, Tensor]:
+def _row(padded: Padded, row: int) -> np.ndarray:
+    return padded.values[row, : int(padded.lengths[row])].cpu().numpy()
+
+
+def _losses(model: Model, view: View) -> dict[str, Tensor]:
     """Return the losses and numbers of decoder and heads, each per frame of this batch."""
     found: dict[str, Tensor] = {}
-    named = {"decoder": model.decoder} if model.decoder is not None else {}
-    for name, part in {**named, **model.heads}.items():
-        loss, numbers = part(seen, batch)
+    for name, part, place in model.explaining():
+        loss, numbers = part(view.looks[place], view.batch)
         found[name] = loss
         found |= {f"{name}.{key}": value for key, value in numbers.items()}
     return found
@@ -160,6 +222,12 @@ def _shuffled(codes: list[np.ndarray], rng: np.random.Generator) -> list[np.ndar
     pooled = np.concatenate(codes)
     edges = np.cumsum([len(sequence) for sequence in codes])[:-1]
     return np.split(pooled[rng.permutation(len(pooled))], edges)
+
+
+def _shuffled_looks(looks: dict[Place, Padded], rng: np.random.Generator) -> dict[Place, Padded]:
+    """Shuffle what stands before the bottleneck as well; what stands behind it is shuffled already."""
+    before = ("encoder", "input")
+    return {place: _shuffled_latents(seen, rng) if place in before else seen for place, seen in looks.items()}
 
 
 def _shuffled_latents(latents: Padded, rng: np.random.Generator) -> Padded:

@@ -52,7 +52,7 @@ class Passed:
 
 def batches(model: Model, split: Split, *, batch_frames: int) -> Iterator[tuple[list[int], Batch]]:
     """Yield standardised batches of examples of similar length, every example once."""
-    device = next(model.parameters()).device
+    device = model.device
     order = np.argsort(np.asarray(split.lengths), kind="stable").tolist()
     for indices in fill(order, split.lengths, batch_frames=batch_frames):
         batch = collate([split[index] for index in indices]).to(device)
@@ -84,7 +84,7 @@ def codes_of(model: Model, split: Split, *, batch_frames: int) -> list[np.ndarra
 def units_of(model: Model, key: str, inputs: Tensor, features: FeatureSpec) -> Units:
     """Return the units of one recording's raw inputs (T, *shape)."""
     model.eval()
-    device = next(model.parameters()).device
+    device = model.device
     batch = Batch([key], Padded(inputs[None], torch.tensor([len(inputs)])))
     latents = _encode(model, model.standardized(batch.to(device)))
     return as_units(key, model.quantize(latents).codes[0].cpu().numpy(), len(inputs), model.stride, features)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from unitdisc import views
 from unitdisc.errors import RecipeError
 from unitdisc.layers.batch_norm import MaskedBatchNorm
-from unitdisc.parts import Batch, Bottleneck, Decoder, Encoder, Head, Padded, Part, Quantized
+from unitdisc.missing import without_missing
+from unitdisc.parts import Batch, Bottleneck, Decoder, Encoder, Head, Padded, Part, Place, Quantized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,6 +90,7 @@ class Model(nn.Module):
         bottleneck: Latents to codes.
         decoder: Explains the inputs, or None.
         heads: Predict targets.
+        places: What each head looks at.
         features: What an input frame is.
     """
 
@@ -98,9 +102,11 @@ class Model(nn.Module):
         bottleneck: Bottleneck,
         decoder: Decoder | None,
         heads: Mapping[str, Head],
+        places: Mapping[str, Place],
         features: FeatureSpec,
     ) -> None:
         super().__init__()
+        self.features = features
         self.standardize = Standardize(features.shape) if features.standardize else None
         self.encoder = encoder
         self.project = Project(encoder.dim, settings)
@@ -108,6 +114,7 @@ class Model(nn.Module):
         self.decoder = decoder
         # A prefix, because a ModuleDict refuses names of its own methods, such as "keys".
         self.named_heads = nn.ModuleDict({f"head_{name}": head for name, head in heads.items()})
+        self.places = dict(places)
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -118,6 +125,11 @@ class Model(nn.Module):
     def stride(self) -> int:
         """Input frames per latent."""
         return self.encoder.stride
+
+    @property
+    def device(self) -> torch.device:
+        """Where its numbers are; where nothing learns there may be buffers alone."""
+        return next(chain(self.parameters(), self.buffers()), torch.empty(0)).device
 
     def parts(self) -> Iterator[Part]:
         """Yield every Part inside, outer before inner, in an order that is the same on every rank."""
@@ -142,6 +154,27 @@ class Model(nn.Module):
         with torch.autocast(latents.values.device.type, enabled=False):
             return self.bottleneck(latents)  # type: ignore[no-any-return]
 
+    def views(
+        self, inputs: Padded, latents: Padded | None, seen: Padded, codes: Tensor
+    ) -> dict[Place, Padded]:
+        """Return what the heads look at, by place, each (B, S, size); places that no head looks at are left out.
+
+        Args:
+            inputs: Standardised frames (B, T, ...).
+            latents: Before the bottleneck; None where they are not known and not wanted.
+            seen: After it.
+            codes: (B, S, Q), -1 on padding.
+        """
+        wanted = set(self.places.values())
+        found: dict[Place, Padded] = {"bottleneck": seen}
+        if "encoder" in wanted and latents is not None:
+            found["encoder"] = latents
+        if "input" in wanted:
+            found["input"] = views.stacked(inputs, self.stride, seen.lengths)
+        if "units" in wanted:
+            found["units"] = views.indicators(codes, self.bottleneck.num_codes, seen.lengths)
+        return found
+
     def forward(self, batch: Batch) -> Losses:
         """Return the losses of one micro-batch. Raises `NonFiniteLatentsError`."""
         batch = self.standardized(batch)
@@ -152,17 +185,20 @@ class Model(nn.Module):
         stats = {f"bottleneck.{name}": value for name, value in quantized.stats.items()}
         # The bottleneck's mean is over latents; times stride it weighs as if over frames, whatever the lengths.
         total = parts["bottleneck"] * latents.lengths.sum() * self.stride
-        for name, part in self._explaining():
-            loss, numbers = part(seen, batch)
+        looks = self.views(batch.inputs, latents, seen, quantized.codes)
+        for name, part, place in self.explaining():
+            loss, numbers = part(looks[place], batch)
             parts[name] = loss.float()
             stats |= {f"{name}.{key}": value for key, value in numbers.items()}
             total = total + parts[name] * batch.num_frames
         return Losses(total, batch.num_frames, parts, stats, quantized.codes)
 
-    def _explaining(self) -> Iterator[tuple[str, nn.Module]]:
+    def explaining(self) -> Iterator[tuple[str, nn.Module, Place]]:
+        """Yield decoder and heads by name, with what each looks at."""
         if self.decoder is not None:
-            yield "decoder", self.decoder
-        yield from self.heads.items()
+            yield "decoder", self.decoder, "bottleneck"
+        for name, head in self.heads.items():
+            yield name, head, self.places[name]
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Return optimiser groups: the parts' own, then everything that no part named, with ``lr_scale``."""
@@ -183,6 +219,7 @@ def build(
         raise RecipeError(
             f"heads.{taken.pop()}: is the name of a part of the model in the log; take another name"
         )
+    recipe = without_missing(recipe, targets=targets)
     torch.manual_seed(recipe.seed)
     encoder = recipe.encoder.build(features=features)
     dim = recipe.latents.dim or encoder.dim
@@ -193,12 +230,17 @@ def build(
         "targets": dict(targets),
         "conditions": {name: len(values) for name, values in conditions.items()},
     }
+    bottleneck: Bottleneck = recipe.bottleneck.build(dim=dim)
     return Model(
         encoder=encoder,
         settings=recipe.latents,
-        bottleneck=recipe.bottleneck.build(dim=dim),
+        bottleneck=bottleneck,
         decoder=recipe.decoder.build(**supplied) if recipe.decoder else None,
-        heads={name: use.build(**supplied) for name, use in recipe.heads.items()},
+        heads={
+            name: use.build(**views.supplied_to(use, supplied, bottleneck))
+            for name, use in recipe.heads.items()
+        },
+        places={name: views.place(use) for name, use in recipe.heads.items()},
         features=features,
     )
 

@@ -23,6 +23,11 @@ SUPPLIED: dict[str, frozenset[str]] = {
 }
 """What the engine fills in, by kind."""
 
+_ON = (
+    "What the head looks at. bottleneck: the quantised latents. encoder: the latents as the bottleneck gets them. "
+    "input: the standardised frames that a latent stands for, side by side. units: the codes as indicators, one of K."
+)
+
 
 class _Required:
     def __repr__(self) -> str:
@@ -45,6 +50,7 @@ class Parameter:
         type_text: What it accepts: "whole number or null".
         range_text: Its range: "greater than 0, less than 1"; empty without one.
         supplied: Whether the engine fills it in, so that a recipe must not.
+        kept: Whether the engine keeps it, so that the constructor does not see it.
     """
 
     name: str
@@ -54,6 +60,7 @@ class Parameter:
     type_text: str
     range_text: str
     supplied: bool
+    kept: bool = False
 
 
 def parameters(component: type[Any], kind: str | None = None) -> list[Parameter]:
@@ -87,7 +94,24 @@ def parameters(component: type[Any], kind: str | None = None) -> list[Parameter]
                 supplied=is_supplied,
             )
         )
+    if kind == "head" and "on" not in {parameter.name for parameter in found}:
+        found.append(_on(component))
     return found
+
+
+def _on(component: type[Any]) -> Parameter:
+    """Return what the engine takes out of a head's section; a constructor's own ``on`` stays its own."""
+    annotation: Any = typing.Literal.__getitem__(component.places)
+    return Parameter(
+        name="on",
+        annotation=annotation,
+        default=component.places[0],
+        help=_ON,
+        type_text=wanted(annotation).removeprefix("a "),
+        range_text="",
+        supplied=False,
+        kept=True,
+    )
 
 
 def _annotation(component: type[Any], name: str, given: Any) -> Any:

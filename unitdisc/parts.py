@@ -9,13 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+Place = Literal["bottleneck", "encoder", "input", "units"]
+"""What a head looks at: the recipe's ``on``."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +243,14 @@ class Head(Part, ABC):
     """Predicts a target from the quantised latents; a probe is a head that sends no gradient back.
 
     The engine supplies what the constructor names of: ``dim``, ``stride`` and ``targets`` ({name: `TargetSpec`}).
+    With ``on`` in its recipe section a head sees something else than the quantised latents, with the same S and
+    lengths and another ``dim``; it need not know.
+
+    Attributes:
+        places: What the recipe may put it on, the default first.
     """
+
+    places: ClassVar[tuple[Place, ...]] = ("bottleneck", "encoder", "input", "units")
 
     @abstractmethod
     def forward(self, latents: Padded, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -252,3 +262,17 @@ class Head(Part, ABC):
 
         ``lengths`` (B,) are the numbers of input frames T_b.
         """
+
+
+class Transcriber(Head, ABC):
+    """A head that says at each latent a symbol of a transcript or a blank, so that transcripts can be aligned.
+
+    Attributes:
+        target: Name of its "sequence" target.
+    """
+
+    target: str
+
+    @abstractmethod
+    def log_probs(self, latents: Padded) -> Tensor:
+        """Return (B, S, 1 + V) log-probabilities: 0 is the blank, n + 1 the symbol n of the target."""

@@ -37,10 +37,14 @@ class Train:
         weight_decay: Weight decay (decoupled for adamw).
         momentum: Momentum of sgd.
         schedule: Shape of the learning rate after the warm-up: "constant", "cosine" to 0, "linear" to 0,
-            "rsqrt" (lr * sqrt(warmup / step)) or "exponential" (to ``final_lr_scale``).
+            "rsqrt" (lr * sqrt(warmup / step)), "exponential" (to ``final_lr_scale``) or "steps" (down at each of
+            the ``milestones``).
         final_lr_scale: What "exponential" multiplies the rate with at the last step.
+        milestones: Steps after which "steps" multiplies the rate, in rising order.
+        milestone_scale: What "steps" multiplies the rate with after each milestone.
         warmup: Steps of linear warm-up.
         clip: Largest gradient norm; null does not clip. A step with a non-finite norm is skipped either way.
+        skip_norm: A step with a larger gradient norm than this, before clipping, is skipped, too; null skips none.
         max_skipped: Consecutive skipped steps after which training gives up.
         amp: Mixed precision: "none", "bf16" or "fp16" (fp16 on CUDA only); quantisation stays in float32.
         average: Decay of the Polyak average of the weights used in evaluation and export; null uses the weights.
@@ -51,6 +55,10 @@ class Train:
         checkpoint_every: Steps between checkpoints.
         keep: Checkpoints kept.
         log_every: Steps between lines of the log.
+        score_every: Steps between scores in training, logged as "score.NAME" and also after the last step; null
+            scores none. Scored as in evaluation, with the averaged weights, and without an effect on training.
+        score_split: Split that is scored in training; null takes ``evaluate.split``.
+        score_metrics: Names of the metrics to score in training; an empty list takes all.
         deterministic: Only operations that give the same bytes each time; on the CPU all do. On CUDA sums over
             indices and convolutions get slower, and what has no such form, the gradient of the CTC loss among
             it, is refused.
@@ -69,10 +77,13 @@ class Train:
     betas: tuple[Annotated[float, Ge(0), Lt(1)], Annotated[float, Ge(0), Lt(1)]] = (0.9, 0.999)
     weight_decay: Annotated[float, Ge(0)] = 0.0
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
-    schedule: Literal["constant", "cosine", "linear", "rsqrt", "exponential"] = "constant"
+    schedule: Literal["constant", "cosine", "linear", "rsqrt", "exponential", "steps"] = "constant"
     final_lr_scale: Annotated[float, Gt(0), Le(1)] = 0.01
+    milestones: tuple[Annotated[int, Gt(0)], ...] = ()
+    milestone_scale: Annotated[float, Gt(0), Le(1)] = 0.5
     warmup: Annotated[int, Ge(0)] = 0
     clip: Annotated[float, Gt(0)] | None = None
+    skip_norm: Annotated[float, Gt(0)] | None = None
     max_skipped: Annotated[int, Gt(0)] = 20
     amp: Literal["none", "bf16", "fp16"] = "none"
     average: Annotated[float, Gt(0), Lt(1)] | None = None
@@ -83,6 +94,9 @@ class Train:
     checkpoint_every: Annotated[int, Gt(0)] = 500
     keep: Annotated[int, Gt(0)] = 2
     log_every: Annotated[int, Gt(0)] = 50
+    score_every: Annotated[int, Gt(0)] | None = None
+    score_split: str | None = None
+    score_metrics: tuple[str, ...] = ()
     deterministic: bool = False
     alarms: Literal["warn", "stop", "off"] = "warn"
     tensorboard: bool = False
@@ -96,11 +110,14 @@ class Evaluate:
         split: Split to score.
         batch_frames: Padded input frames of one batch at most.
         seed: Seed of the shuffles behind the chance values.
+        missing: What becomes of a head or metric whose target, or manifest field, the data lack: "refuse" the
+            recipe, or "skip" it and say so, for recipes that need no labels but score with them where there are.
     """
 
     split: str = "test"
     batch_frames: Annotated[int, Gt(0)] = 8000
     seed: Annotated[int, Ge(0)] = 0
+    missing: Literal["refuse", "skip"] = "refuse"
 
 
 @dataclass(frozen=True, kw_only=True)

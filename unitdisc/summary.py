@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from unitdisc import agreement, views
 from unitdisc.data import TargetSpec
 from unitdisc.errors import RecipeError
 from unitdisc.model import Project
 from unitdisc.parts import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from torch import nn
 
@@ -41,9 +42,22 @@ class _Sized(dict[str, Any]):
         return self.entry
 
 
+class _AnyKind(str):
+    """Equal to every kind of target: what the data's targets are is not known yet."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str)
+
+    def __ne__(self, other: object) -> bool:
+        return not isinstance(other, str)
+
+
 @dataclass(frozen=True)
-class _Built:
-    """The parts of a recipe that need nothing of the data, without memory behind their numbers."""
+class Skeleton:
+    """The parts of a recipe that need nothing of the data."""
 
     features: FeatureSpec
     encoder: Encoder
@@ -51,23 +65,40 @@ class _Built:
     bottleneck: Bottleneck
     supplied: dict[str, Any]
 
+    def sized(self, use: Use, size: int) -> nn.Module:
+        """Build decoder or head as if every target and condition of the data had ``size`` values."""
+        spec = TargetSpec(_AnyKind("frames"), tuple(str(number) for number in range(size)))  # type: ignore[arg-type]
+        return self.completed(use, targets=_Sized(spec), conditions=_Sized(size))
+
+    def completed(self, use: Use, *, targets: dict[str, TargetSpec], conditions: dict[str, int]) -> nn.Module:
+        """Build decoder or head for data of this form."""
+        supplied = views.supplied_to(use, self.supplied, self.bottleneck)
+        built: nn.Module = use.build(**supplied, targets=targets, conditions=conditions)
+        return built
+
+    def growing(self, use: Use) -> str:
+        """Return the parameter count, with what each symbol or condition value of the data will add."""
+        one, two = (_count(self.sized(use, size)) for size in (1, 2))
+        more = f" + {two - one:,} per symbol or speaker of the data" if two > one else ""
+        return f"{2 * one - two:,}{more}"
+
 
 def announcements(recipe: Recipe) -> list[str]:
     """Return what the parts say before training. Raises `RecipeError` when one asks for what will never happen."""
     with torch.device("meta"):
-        return list(_announced(recipe, _build(recipe)))
+        return list(_announced(recipe, skeleton(recipe)))
 
 
 def summarize(recipe: Recipe) -> dict[str, Any]:
     """Return what ``unitdisc check`` prints. Raises `RecipeError` when parts do not fit together."""
     with torch.device("meta"):
-        built = _build(recipe)
+        built = skeleton(recipe)
         announced = list(_announced(recipe, built))
         sizes = {
             "encoder": f"{_count(built.encoder) + _count(built.project):,}",
             "bottleneck": f"{_count(built.bottleneck):,}",
-            **({"decoder": _growing(recipe.decoder, built.supplied)} if recipe.decoder else {}),
-            **{f"heads.{name}": _growing(use, built.supplied) for name, use in recipe.heads.items()},
+            **({"decoder": built.growing(recipe.decoder)} if recipe.decoder else {}),
+            **{f"heads.{name}": built.growing(use) for name, use in recipe.heads.items()},
         }
     features, encoder, project, bottleneck = built.features, built.encoder, built.project, built.bottleneck
     rate = features.frame_rate / encoder.stride
@@ -94,22 +125,23 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _build(recipe: Recipe) -> _Built:
+def skeleton(recipe: Recipe) -> Skeleton:
+    """Build what needs nothing of the data, on torch's default device."""
     source: DataSource = recipe.data.build()
     features = source.features
     encoder: Encoder = recipe.encoder.build(features=features)
     project = Project(encoder.dim, recipe.latents)
     bottleneck: Bottleneck = recipe.bottleneck.build(dim=project.dim)
     supplied = {"dim": project.dim, "features": features, "stride": encoder.stride}
-    return _Built(features, encoder, project, bottleneck, supplied)
+    return Skeleton(features, encoder, project, bottleneck, supplied)
 
 
-def _announced(recipe: Recipe, built: _Built) -> Iterator[str]:
-    explaining = [use for use in (recipe.decoder, *recipe.heads.values()) if use is not None]
+def _announced(recipe: Recipe, built: Skeleton) -> Iterator[str]:
+    yield from agreement.announce(recipe.train)
     modules: list[tuple[str, nn.Module]] = [
         (recipe.encoder.where, built.encoder),
         (recipe.bottleneck.where, built.bottleneck),
-        *((use.where, _build_sized(use, built.supplied, 1)) for use in explaining),
+        *((use.where, built.sized(use, 1)) for use in recipe.explaining()),
     ]
     for where, module in modules:
         for part in module.modules():
@@ -118,27 +150,6 @@ def _announced(recipe: Recipe, built: _Built) -> Iterator[str]:
                     yield from part.announce(recipe.train.steps)
                 except RecipeError as error:
                     raise RecipeError(f"{where}: {error}") from error
-
-
-def _growing(use: Use, supplied: dict[str, Any]) -> str:
-    """Return the parameter count, with what each symbol or condition value of the data will add."""
-    with torch.device("meta"):
-        one, two = (_count(_build_sized(use, supplied, size)) for size in (1, 2))
-    return f"{2 * one - two:,}" + (f" + {two - one:,} per symbol or speaker of the data" if two > one else "")
-
-
-def _build_sized(use: Use, supplied: dict[str, Any], size: int) -> nn.Module:
-    vocab = tuple(str(number) for number in range(size))
-    attempts: list[Callable[[], nn.Module]] = [
-        lambda kind=kind: use.build(  # type: ignore[misc]
-            **supplied, targets=_Sized(TargetSpec(kind, vocab)), conditions=_Sized(size)
-        )
-        for kind in ("frames", "sequence")
-    ]
-    try:
-        return attempts[0]()
-    except RecipeError:
-        return attempts[1]()
 
 
 def _count(module: nn.Module) -> int:

@@ -20,6 +20,7 @@ class Use:
         component: Its class.
         arguments: Validated, defaults filled in; a component inside it is a `Use`.
         where: "file:line:column", or "command line".
+        on: What a head looks at; None takes its default.
     """
 
     kind: str
@@ -27,6 +28,7 @@ class Use:
     component: type[Any]
     arguments: dict[str, Any]
     where: str = field(compare=False)
+    on: Any = None
 
     def build(self, **supplied: Any) -> Any:
         """Make the component, and those inside it, with those of ``supplied`` that its constructor names."""
@@ -47,4 +49,4 @@ class Use:
             name: value.plain() if isinstance(value, Use) else plain(value)
             for name, value in self.arguments.items()
         }
-        return {"use": self.name, **arguments}
+        return {"use": self.name, **arguments, **({} if self.on is None else {"on": self.on})}

@@ -1,4 +1,4 @@
-"""Heads on the quantised latents: CTC on transcripts, labels of single frames."""
+"""Heads on the quantised latents: CTC on transcripts, labels of single frames, labels that units met."""
 
 from __future__ import annotations
 
@@ -8,4 +8,8 @@ from unitdisc import hookimpl
 @hookimpl
 def unitdisc_heads() -> dict[str, str]:
     """Name the components of this plugin."""
-    return {"ctc": "unitdisc_heads.ctc:CTC", "framewise": "unitdisc_heads.framewise:Framewise"}
+    return {
+        "ctc": "unitdisc_heads.ctc:CTC",
+        "framewise": "unitdisc_heads.framewise:Framewise",
+        "mapping": "unitdisc_heads.mapping:Mapping",
+    }

@@ -97,6 +97,8 @@ def _padding_in_training(build: Build, features: FeatureSpec) -> None:
 
 def _gradients(build: Build, features: FeatureSpec) -> None:
     encoder = build().train()
+    if not any(parameter.requires_grad for parameter in encoder.parameters()):
+        return  # it does not learn
     latents = _valid(encoder(noise([4 * encoder.stride, 0, 2 * encoder.stride], *features.shape)))
     (latents * torch.randn(latents.shape)).sum().backward()
     require_gradients(encoder)

@@ -106,7 +106,9 @@ def _padding(build: Build, latents: Padded, batch: Batch) -> None:
 def _gradients(build: Build, latents: Padded, batch: Batch, *, sends_gradient: bool) -> None:
     part = build().train()
     values = latents.values.clone().requires_grad_()
-    part(Padded(values, latents.lengths), batch)[0].backward()
+    loss, _ = part(Padded(values, latents.lengths), batch)
+    if loss.requires_grad:  # a part that only counts has none
+        loss.backward()
     require_gradients(part)
     gradient = torch.zeros_like(values) if values.grad is None else values.grad
     reached = int((gradient[latents.mask] != 0).any(-1).sum())

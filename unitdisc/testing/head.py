@@ -9,6 +9,7 @@ import torch
 from unitdisc.parts import Batch, Head, Padded
 from unitdisc.testing.explained import check_explained, labels, latents_of
 from unitdisc.testing.laws import noise, require, supply
+from unitdisc.views import indicators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +37,7 @@ def check_head(
         targets: What the data's targets mean.
         target: The target it predicts; may be left out where there is one only.
         sends_gradient: Whether the latents learn from it; False for a probe.
-        dim: Size D of the latents.
+        dim: Size D of the latents; the number of units for a head on units alone.
         stride: Input frames per latent.
     """
     targets = dict(targets)
@@ -51,6 +52,8 @@ def check_head(
         labels(targets, _LENGTHS, stride),
     )
     latents = latents_of(batch, dim=dim, stride=stride)
+    if "bottleneck" not in build().places:
+        latents = indicators(latents.values.argmax(2, keepdim=True), dim, latents.lengths)
     predicted = targets[target or next(iter(targets))]
     with torch.random.fork_rng(devices=[]):
         check_explained(build, latents, batch, sends_gradient=sends_gradient)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,13 +14,14 @@ from unitdisc.metric import Evaluated
 from unitdisc.testing.laws import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from unitdisc.data import TargetSpec
-    from unitdisc.metric import Metric
+    from unitdisc.metric import Metric, Need
 
 _NUM_CODES = 6
 _STRIDE = 3
+_SHAPES = {"inputs": (2, 3), "latents": (4,), "values": (4,)}
 
 
 def check_metric(
@@ -38,6 +40,7 @@ def check_metric(
         num_codebooks: Q of the units.
     """
     items = _utterances(dict(targets or {}), dict(heads or {}), num_codebooks)
+    items = [_carrying(item, make().needs) for item in items]
     result = _score(make(), items)
     law = "compute returns finite numbers, the main one under 'value'"
     require("value" in result, law, f"found the keys {sorted(result)}")
@@ -77,9 +80,8 @@ def _leaves_items_alone(make: Callable[[], Metric], items: list[Evaluated]) -> N
     given = copy.deepcopy(items)
     _score(make(), given)
     for item, before in zip(given, items, strict=True):
-        arrays = [item.codes, *item.targets.values(), *item.predictions.values()]
-        kept = [before.codes, *before.targets.values(), *before.predictions.values()]
-        changed = sum(not np.array_equal(one, other) for one, other in zip(arrays, kept, strict=True))
+        pairs = zip(_arrays(item), _arrays(before), strict=True)
+        changed = sum(not np.array_equal(one, other) for one, other in pairs)
         require(
             changed == 0,
             "update does not change what it is given",
@@ -88,7 +90,7 @@ def _leaves_items_alone(make: Callable[[], Metric], items: list[Evaluated]) -> N
 
 
 def _names(make: Callable[[], Metric], items: list[Evaluated]) -> None:
-    law = "a target or head that does not exist is a RecipeError"
+    law = "a target, head or field that does not exist is a RecipeError"
     item = items[0]
     bare = Evaluated(item.key, item.codes, item.num_codes, item.num_frames, item.stride)
     try:
@@ -99,6 +101,21 @@ def _names(make: Callable[[], Metric], items: list[Evaluated]) -> None:
         require(holds=False, law=law, found=f"{type(error).__name__}: {error}")
 
 
+def _arrays(item: Evaluated) -> list[np.ndarray]:
+    carried = [array for array in (item.inputs, item.latents, item.values) if array is not None]
+    return [item.codes, *item.targets.values(), *item.predictions.values(), *carried]
+
+
+def _carrying(item: Evaluated, needs: Sequence[Need]) -> Evaluated:
+    """Return the utterance with what a metric says that it needs, and nothing more."""
+    rng = np.random.default_rng(item.num_frames)
+    lengths = {"inputs": item.num_frames, "latents": len(item.codes), "values": len(item.codes)}
+    drawn: dict[str, Any] = {
+        need: rng.normal(size=(lengths[need], *_SHAPES[need])).astype(np.float32) for need in needs
+    }
+    return replace(item, **drawn)
+
+
 def _utterances(
     targets: dict[str, TargetSpec], heads: dict[str, TargetSpec], num_codebooks: int
 ) -> list[Evaluated]:
@@ -107,13 +124,18 @@ def _utterances(
     for number, num_frames in enumerate([40, 1, 23, 12]):
         num_units = -(-num_frames // _STRIDE)
         sizes = {"frames": num_frames, "sequence": max(1, num_units // 2)}
-        drawn = [
+        references, predictions = (
             {name: rng.integers(0, len(spec.vocab), sizes[spec.kind]) for name, spec in group.items()}
             for group in (targets, heads)
-        ]
+        )
         for name, spec in targets.items():
             if spec.kind == "frames":
-                drawn[0][name][1::5] = -1
+                references[name][1::5] = -1
         codes = rng.integers(0, _NUM_CODES, (num_units, num_codebooks))
-        items.append(Evaluated(f"u{number}", codes, _NUM_CODES, num_frames, _STRIDE, *drawn))
+        fields = {"speaker": "ab"[number % 2]}
+        items.append(
+            Evaluated(
+                f"u{number}", codes, _NUM_CODES, num_frames, _STRIDE, references, predictions, fields, 100.0
+            )
+        )
     return items
