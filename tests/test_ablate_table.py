@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from tests.toy import toy_recipe
-from unitdisc.ablate import table
+from unitdisc.ablate import curves, table
 from unitdisc.ablate.axis import Axis
 from unitdisc.ablate.comparison import Comparison, compare
 from unitdisc.ablate.outcome import Outcome, least_perplexity
 from unitdisc.ablate.plot import WIDTH, plot
 from unitdisc.ablate.processes import Ended, shares
 from unitdisc.ablate.record import record
-from unitdisc.ablate.variants import Cell
+from unitdisc.ablate.variants import Cell, Variant
+from unitdisc.paper import Paper
 from unitdisc.report import Score
 
 RECIPE = toy_recipe()
@@ -109,6 +110,43 @@ def test_the_markdown_table_has_the_same_cells_as_the_text():
     for text_row, row in zip(plain, marked[2:], strict=False):
         assert " ".join(text_row.split()) == " ".join(row.replace("|", " ").split())
     assert "- failed: odd seed 2" in table.markdown(found)
+
+
+def test_what_a_paper_reports_stands_beside_our_numbers():
+    papers = {
+        "good": Paper("A, Table I", "1 vanilla", {"per": 16.9}),
+        "odd": Paper("A, Table I", "", {"per": 9.0}),
+    }
+    found = comparison(papers=papers)
+    shown = table.text(found)
+    assert "paper" not in table.text(comparison())
+    rows = [row.split(" | ") for row in table.markdown(found).splitlines() if row.startswith("|")]
+    place = rows[0].index("paper")
+    assert [row[place] for row in rows[2:]] == ["", "", "", "16.9", "", "9"]
+    assert "paper: A, Table I: good is 1 vanilla; odd" in shown
+    recipe = replace(RECIPE, paper=papers["good"])
+    made = record(found, [Variant("good", "good", recipe)], folder=Path("out"), preset=None, command="")
+    assert made["recipes"][0]["paper"] == {"table": "A, Table I", "row": "1 vanilla", "per": 16.9}
+    assert [line["paper"] for line in made["scores"]] == [None, None, None, 16.9, None, 9.0]
+
+
+def test_scores_in_training_are_drawn_first_and_per_before_the_others():
+    log = [
+        {"step": step, "loss": 1.0, "score.codes": 3.0, "score.per": 9.0, "score.acc": 1.0} for step in (1, 2)
+    ]
+    found = compare([replace(outcome("a", 1, 1.0), log=log)], variants=["a"], seeds=[1], baseline="a")
+    assert curves.chosen(found.outcomes, ()) == [
+        "score.per",
+        "score.acc",
+        "score.codes",
+        "perplexity",
+        "loss",
+    ]
+    assert curves.chosen(found.outcomes, ("acc",)) == ["score.acc", "perplexity", "loss"]
+    heights = [
+        plot(found, title="", names=curves.chosen(found.outcomes, names)).height for names in ((), ("acc",))
+    ]
+    assert heights[0] > heights[1]
 
 
 def test_one_recipe_alone_has_no_column_of_differences():

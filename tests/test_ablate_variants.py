@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_recipes import folder
 from unitdisc import recipe as recipes
 from unitdisc.ablate.variants import cells, find, read_seeds, read_variants
 from unitdisc.errors import RecipeError
+
+__all__ = ["folder"]
 
 
 @pytest.mark.parametrize(
@@ -98,3 +101,27 @@ def test_the_baseline_is_named_as_in_the_table_or_as_typed():
     assert find("speech/ema:train.steps=2,name=short", variants) is variants[1]
     with pytest.raises(RecipeError, match=r"did you mean 'short'\? \(accepted: speech/ema, short\)"):
         find("shor", variants)
+
+
+def test_a_pattern_stands_for_recipes_in_the_order_of_the_papers_rows_then_by_name(folder):
+    for name, row in {"a": "10 last", "b": "9 first", "c": "no number"}.items():
+        (folder / f"{name}.yaml").write_text(f"extends: base.yaml\npaper: {{table: T, row: {row}}}\n")
+    (folder / "two_base.yaml").write_text("extends: base.yaml\n")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "row.yaml").write_text("extends: ../base.yaml\n")
+    names = [variant.name for variant in read_variants(["task/*"])]
+    assert names == ["task/b", "task/a", "task/c", "task/other", "task/row"]
+    names = [variant.name for variant in read_variants(["task/row", "task/[a-c]", "*/*", "train.steps=3"])]
+    assert names == ["task/row", "task/b", "task/a", "task/c", "task/other"]
+    (own,) = read_variants(["task/o*:bottleneck.num_codes=2"])
+    assert own.name == "task/other:bottleneck.num_codes=2"
+    with pytest.raises(RecipeError, match=r"'task/x\*': no recipe fits this pattern"):
+        read_variants(["task/x*"])
+
+
+def test_a_variant_with_settings_of_its_own_is_no_longer_the_papers_row(folder):
+    (folder / "row.yaml").write_text("extends: base.yaml\npaper: {table: T, row: R, perplexity: 3}\n")
+    own = "bottleneck.num_codes=2"
+    texts = ["task/row", f"task/row:{own}", "task/row:name=b", f"task/row:{own},name=c,paper.perplexity=4"]
+    papers = [variant.recipe.paper for variant in read_variants([*texts, "train.lr=0.5"])]
+    assert [paper and paper.values["perplexity"] for paper in papers] == [3, None, 3, 4]

@@ -26,7 +26,7 @@ def test_all_problems_are_reported_at_once_by_file_and_line():
         (
             "x.yaml:6:1: botleneck: unknown section; did you mean 'bottleneck'? "
             "(accepted: extends, name, seed, data, encoder, latents, bottleneck, "
-            "decoder, heads, metrics, train, evaluate, export)"
+            "decoder, heads, metrics, train, evaluate, export, paper)"
         ),
     ]
 

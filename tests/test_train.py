@@ -212,3 +212,30 @@ def test_toy_encoder_keeps_its_contract():
     from unitdisc.testing import check_encoder
 
     check_encoder(partial(ToyEncoder, dim=5), features=FeatureSpec((6,), 100.0, "second", standardize=False))
+
+
+def test_the_rate_falls_after_each_milestone():
+    from unitdisc.optimizer import schedule
+
+    train = settings.Train(steps=9, warmup=2, schedule="steps", milestones=(4, 6), milestone_scale=0.1)
+    found = [schedule(step, train) for step in range(9)]
+    assert found == pytest.approx([0.5, 1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01])
+
+
+def test_a_step_with_a_large_gradient_is_skipped_whatever_it_would_be_clipped_to(tmp_path: Path):
+    norms = []
+    real = torch.nn.utils.get_total_norm
+
+    def watched(gradients: Any) -> Tensor:
+        norms.append(real(gradients))
+        return norms[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.nn.utils.get_total_norm", watched)
+        steps.train(toy_recipe(clip=1e-3, log_every=12), tmp_path / "all")
+    limit = float(torch.stack(norms[1:]).median())
+    steps.train(toy_recipe(clip=1e-3, log_every=12, skip_norm=limit), tmp_path / "some")
+    assert log(tmp_path / "all")[0]["skipped_share"] == 0
+    assert 0 < log(tmp_path / "some")[0]["skipped_share"] < 1
+    with pytest.raises(TrainingError, match=r"3 steps in a row .* above train.skip_norm \(1e-09\)"):
+        steps.train(toy_recipe(skip_norm=1e-9, max_skipped=3), tmp_path / "none")

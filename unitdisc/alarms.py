@@ -114,8 +114,12 @@ class Alarms:
     def _skipped(self, record: Mapping[str, Any]) -> str:
         share = record.get("skipped_share", 0.0)
         is_often = share >= 0.1 if self.recipe.train.amp == "fp16" else share > 0
+        limit = self.recipe.train.skip_norm
+        beyond = f" or gradients above train.skip_norm ({limit:g})" if limit is not None else ""
         return (
-            f"{share:.2g} of the steps had numbers that are not finite and were skipped" if is_often else ""
+            f"{share:.2g} of the steps had numbers that are not finite{beyond} and were skipped"
+            if is_often
+            else ""
         )
 
     def _limit(self, kind: str, begins: float, ends: float) -> float:

@@ -62,6 +62,8 @@ class Display:
         if "epoch_dead" in record:
             text += f" ({record['epoch_dead']:.0%} of codes dead over the epoch)"
         text += f"  {record['frames_per_second']:,.0f} frames/s"
+        scores = {name.removeprefix("score."): record[name] for name in record if name.startswith("score.")}
+        text += "".join(f"  {name} {value:.4g}" for name, value in scores.items())
         if self.progress is not None and self.task is not None:
             self.progress.update(self.task, numbers=text)
             return

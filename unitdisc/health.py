@@ -52,7 +52,7 @@ class Health:
         self.split = split
         self.settings = settings
         self.seed = seed
-        self.device = next(model.parameters()).device
+        self.device = model.device
         bottleneck = model.bottleneck
         self.is_needed = min(bottleneck.num_codes, bottleneck.num_codebooks) > 0
         shape = (bottleneck.num_codebooks, bottleneck.num_codes)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unitdisc import distributed
 from unitdisc.codebook import code_counts, perplexity
+from unitdisc.errors import RecipeError
 from unitdisc.storage import append_text, write_text
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class Log:
         return record
 
     def write(self, record: dict[str, Any]) -> None:
-        """Write a line."""
+        """Write a line; the time since ``line`` (of scoring) counts to no speed."""
+        self.began = time.monotonic()
         if distributed.rank() != 0:
             return
         append_text(self.path, json.dumps(record) + "\n")
@@ -135,12 +137,27 @@ class Log:
     def _forget(self) -> None:
         self.numbers, self.counts, self.events = {}, None, []
         self.frames = self.steps = self.skipped = 0
-        self.began = time.monotonic()
 
 
 def add(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
     """Add ``value`` to the sum of that name; on its own device, so that nothing waits."""
     sums[name] = sums[name] + value if name in sums else value
+
+
+def tensorboard(folder: Path, *, after: int) -> Any:
+    """Return a writer into ``folder`` that goes on after a step, None but on rank 0.
+
+    Raises `RecipeError` without the extra.
+    """
+    if distributed.rank() != 0:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (an extra)
+    except ImportError as error:
+        raise RecipeError(
+            "train.tensorboard: needs the extra: pip install 'unitdisc[tensorboard]', or set it to false"
+        ) from error
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
 
 
 def _lines(path: Path) -> list[str]:

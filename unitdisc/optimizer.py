@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from typing import TYPE_CHECKING
 
@@ -26,17 +27,19 @@ def schedule(step: int, train: Train) -> float:
     if step < train.warmup:
         return (step + 1) / train.warmup
     done = (step - train.warmup) / max(1, train.steps - train.warmup)
+    scale = 1.0
     match train.schedule:
         case "cosine":
-            return 0.5 * (1 + math.cos(math.pi * done))
+            scale = 0.5 * (1 + math.cos(math.pi * done))
         case "linear":
-            return 1 - done
+            scale = 1 - done
         case "rsqrt":
-            return math.sqrt(max(1, train.warmup) / (step + 1))
+            scale = math.sqrt(max(1, train.warmup) / (step + 1))
         case "exponential":
-            return math.pow(train.final_lr_scale, done)
-        case _:
-            return 1.0
+            scale = math.pow(train.final_lr_scale, done)
+        case "steps":
+            scale = math.pow(train.milestone_scale, bisect.bisect_right(train.milestones, step))
+    return scale
 
 
 def set_lr(optimizer: torch.optim.Optimizer, step: int, train: Train) -> None:

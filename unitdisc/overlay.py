@@ -25,6 +25,7 @@ KEYS = (
     "train",
     "evaluate",
     "export",
+    "paper",
 )
 """The keys of a recipe, in the order in which it is written down."""
 

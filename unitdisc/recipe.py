@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Lt, MinLen
 
-from unitdisc import recipe_files, settings, suggest
+from unitdisc import agreement, paper, recipe_files, settings, suggest
 from unitdisc.overlay import from_command_line, overlay
 from unitdisc.problems import COMMAND_LINE, Problems, quoted
 from unitdisc.recipe_files import RecipeInfo, available
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Recipe", "RecipeInfo", "Use", "available", "read"]
+
+_OWN = ("name", "paper")
+"""What says which recipe this is, and not what it does; another that extends it is another."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Recipe:
         train: How the parts are trained.
         evaluate: How the model is scored.
         export: Which units are written.
+        paper: What a paper reports for it.
     """
 
     name: str
@@ -60,18 +64,25 @@ class Recipe:
     train: settings.Train
     evaluate: settings.Evaluate
     export: settings.Export
+    paper: paper.Paper | None = None
+
+    def explaining(self) -> list[Use]:
+        """Return the decoder, where there is one, and the heads."""
+        return [use for use in (self.decoder, *self.heads.values()) if use is not None]
 
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default as plain values; reading it again gives the same recipe."""
-        return {item.name: _resolved(getattr(self, item.name)) for item in fields(self)}
+        named = {item.name: _resolved(getattr(self, item.name)) for item in fields(self)}
+        return {name: value for name, value in named.items() if name != "paper" or value is not None}
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as a file of its own."""
         return dump(self.resolved())
 
     def digest(self) -> str:
-        """Return the SHA-256 of the resolved recipe."""
-        return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()
+        """Return the SHA-256 of the resolved recipe, without what a paper says of it."""
+        resolved = {name: value for name, value in self.resolved().items() if name != "paper"}
+        return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 
 def read(recipe: str | Path, *, preset: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
@@ -87,11 +98,13 @@ def read(recipe: str | Path, *, preset: str | None = None, overrides: Sequence[s
     files = recipe_files.chain(path, problems)
     layers = [sections for _, sections in files]
     for base in layers[:-1]:
-        base.pop("name", None)  # a name is the recipe's own
+        for own in _OWN:
+            base.pop(own, None)
     if preset is not None:
         layers += _presets([file for file, _ in files], preset, problems)
     layers.append(from_command_line(overrides, problems))
     sections = Sections(overlay(layers, problems), origin(path), problems)
+    metrics = _metrics(layers, sections.node("metrics"))
     parts = {
         "name": sections.value("name", Annotated[str, MinLen(1)], recipe_files.name(path)),
         "seed": sections.value("seed", Annotated[int, Ge(0), Lt(2**63)], 0),
@@ -99,7 +112,9 @@ def read(recipe: str | Path, *, preset: str | None = None, overrides: Sequence[s
         "decoder": sections.use("decoder", is_required=False),
         **{key: sections.uses(key) for key in ("heads", "metrics")},
         **{key: sections.settings(key) for key in settings.SECTIONS},
+        "paper": paper.read(sections.node("paper"), metrics, problems),
     }
+    agreement.check(sections, parts["train"], problems)
     problems.check()
     return Recipe(**parts)
 
@@ -113,6 +128,13 @@ def component(kind: str, name: str, overrides: Sequence[str] = ()) -> Use:
     problems.check()
     assert use is not None  # noqa: S101  (what has problems has stopped)
     return use
+
+
+def _metrics(layers: Sequence[dict[str, Node]], left: Node | None) -> dict[str, bool]:
+    """Return the metrics of all layers, and whether each is in what is left of them."""
+    nodes = [layer["metrics"] for layer in layers if "metrics" in layer]
+    named = {name: False for node in nodes if isinstance(node.data, dict) for name in node.data}
+    return {**named, **dict.fromkeys(left.data if left and isinstance(left.data, dict) else (), True)}
 
 
 def _presets(files: Sequence[Path], preset: str, problems: Problems) -> list[dict[str, Node]]:
@@ -135,7 +157,7 @@ def _presets(files: Sequence[Path], preset: str, problems: Problems) -> list[dic
 
 
 def _resolved(value: Any) -> Any:
-    if isinstance(value, Use):
+    if isinstance(value, Use | paper.Paper):
         return value.plain()
     if isinstance(value, dict):
         return {name: _resolved(item) for name, item in value.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,21 @@ def available() -> list[RecipeInfo]:
     return sorted((_info(path) for path in _files()), key=lambda info: info.name)
 
 
+def matching(pattern: str) -> list[str]:
+    """Return the names of the recipes that fit a pattern such as "speech/*", in which * stops at a /."""
+    wanted = pattern.split("/")
+    named = {name(path): name(path).split("/") for path in _files()}
+    return sorted(
+        one
+        for one, steps in named.items()
+        if len(steps) == len(wanted) and all(map(fnmatchcase, steps, wanted))
+    )
+
+
 def _files() -> list[Path]:
-    return [path for path in folder().rglob("*.yaml") if path.stem != "base" and "." not in path.stem]
+    """Return the files of the recipes folder but for bases (base.yaml, units_base.yaml) and presets."""
+    paths = folder().rglob("*.yaml")
+    return [path for path in paths if "base" not in path.stem.split("_") and "." not in path.stem]
 
 
 def find(recipe: str | Path, problems: Problems) -> Path:

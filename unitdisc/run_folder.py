@@ -177,7 +177,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def _difference(old: str, new: str) -> str:
     """Name up to three settings that differ between two resolved recipes; "" when none does."""
     before, after = dict(_leaves(yaml.safe_load(old))), dict(_leaves(yaml.safe_load(new)))
-    names = sorted(name for name in before | after if before.get(name) != after.get(name))
+    differing = (name for name in before | after if before.get(name) != after.get(name))
+    # What a paper reports changes nothing that is trained.
+    names = sorted(name for name in differing if not name.startswith("paper."))
     shown = [f"{name}: {before.get(name)} there, {after.get(name)} here" for name in names[:3]]
     return "; ".join(shown) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
 

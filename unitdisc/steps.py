@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unitdisc import checkpoint, device, distributed, export, plugins, report_run, standardize
+from unitdisc import checkpoint, device, distributed, export, plugins, report_run, scoring, standardize
 from unitdisc.deterministic import deterministic
 from unitdisc.display import Display
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.evaluate import evaluate as score
 from unitdisc.evaluate import rehearse
+from unitdisc.missing import left_out, without_missing
 from unitdisc.model import Model, build
 from unitdisc.report import html, png
 from unitdisc.run import Run
@@ -60,11 +61,13 @@ def _train(recipe: Recipe, folder: RunFolder, chosen: torch.device, lines: Seque
         folder.claim(recipe)
     distributed.barrier()
     source = _prepared(recipe)
+    lines = [*lines, *left_out(recipe, without_missing(recipe, targets=source.targets))]
     split = _training_split(source, recipe)
     found, complaints = checkpoint.newest(folder.checkpoints)
     model = _model(recipe, source).to(chosen)
     _rehearse(recipe, source, model)
-    trainer = Trainer(recipe, model=model, split=split, folder=folder)
+    scored = source.split(scoring.split_name(recipe)) if recipe.train.score_every else None
+    trainer = Trainer(recipe, model=model, split=split, folder=folder, scored=scored)
     start = found.step if found else 0
     with Display(steps=recipe.train.steps, start=start, quiet=distributed.rank() > 0) as display:
         for line in complaints:
@@ -215,14 +218,17 @@ def _check_cuttable(split: Split, source: DataSource) -> None:
 
 
 def _model(recipe: Recipe, source: DataSource) -> Model:
-    if recipe.decoder is None and not recipe.heads:
+    model = build(recipe, source.features, source.targets, source.conditions)
+    learning = any(p.requires_grad for part in (model.encoder, model.project) for p in part.parameters())
+    if recipe.decoder is None and not recipe.heads and learning:
         raise RecipeError("the recipe has neither decoder nor heads, so there is nothing to learn; add one")
-    return build(recipe, source.features, source.targets, source.conditions)
+    return model
 
 
 def _rehearse(recipe: Recipe, source: DataSource, model: Model) -> None:
     """Find what scoring and export would trip over before hours of training, not after."""
-    rehearse(model, source.split(recipe.evaluate.split), recipe)
+    for split in {recipe.evaluate.split: None, scoring.split_name(recipe): None}:
+        rehearse(model, source.split(split), recipe)
     export.exporters(recipe.export.formats)
     for name in recipe.export.splits:
         source.split(name)

@@ -7,16 +7,17 @@ lengths, accumulation and the number of processes change nothing. Codebooks move
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unitdisc import checkpoint, distributed, loader, optimizer, policies, state
+from unitdisc import checkpoint, distributed, loader, optimizer, policies, scoring, state
 from unitdisc.alarms import Alarms
 from unitdisc.average import Average
 from unitdisc.errors import Interrupted, RecipeError, TrainingError
 from unitdisc.health import Health
-from unitdisc.log import Log, Taken
+from unitdisc.log import Log, Taken, tensorboard
 from unitdisc.model import Losses, Model, NonFiniteLatentsError
 from unitdisc.plan import Position, Stream
 from unitdisc.stopping import Stopping
@@ -42,15 +43,19 @@ class Trainer:
         model: On its device, standardised for the data.
         split: Training examples.
         folder: Where log and checkpoints go; its lock is held.
+        scored: Examples that are scored in training; None where none are.
     """
 
-    def __init__(self, recipe: Recipe, *, model: Model, split: Split, folder: RunFolder) -> None:
+    def __init__(
+        self, recipe: Recipe, *, model: Model, split: Split, folder: RunFolder, scored: Split | None = None
+    ) -> None:
         self.recipe = recipe
         self.settings = recipe.train
         self.model = model
         self.split = split
         self.folder = folder
-        self.device = next(model.parameters()).device
+        self.scored = scored
+        self.device = model.device
         self.optimizer = optimizer.build(model, self.settings)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.amp == "fp16")
         self.average = Average(model, self.settings.average) if self.settings.average else None
@@ -78,7 +83,8 @@ class Trainer:
     def run(self, display: Display) -> None:
         """Train to the last step. Raises `Interrupted` (saved) and `TrainingError`."""
         self.model.train()
-        log = Log(self.folder.log, after=self.step, events=self.events, tensorboard=self._tensorboard())
+        writer = tensorboard(self.folder.path, after=self.step) if self.settings.tensorboard else None
+        log = Log(self.folder.log, after=self.step, events=self.events, tensorboard=writer)
         alarms = Alarms(self.recipe, self.model.bottleneck.num_codes)
         for record in log.before:
             alarms.look(record)
@@ -92,7 +98,7 @@ class Trainer:
                 self._observe(taken, log, display, has_epoch_ended=self.position.epoch > epoch)
                 trouble = self._write_line(log, alarms, display) if self._is_time_to_log() else []
                 self.events = log.events
-                if self._is_time_to_save(stop=taken.stop or bool(trouble)):
+                if taken.stop or trouble or self._is_time(self.settings.checkpoint_every):
                     self._save()
                 if trouble:
                     raise TrainingError(self._stopped_over(trouble))
@@ -115,6 +121,8 @@ class Trainer:
         trouble = [] if self.settings.alarms == "off" else alarms.look(record)
         if trouble:
             record["events"] = [*record.get("events", []), *trouble]
+        if self.scored is not None and self._is_time(self.settings.score_every):
+            record |= scoring.score(self.model, self.average, self.scored, self.recipe, display)
         log.write(record)
         if "loss" in record:  # not when every step since the last line was skipped
             display.numbers(record)
@@ -136,7 +144,7 @@ class Trainer:
         )
 
     def _take_step(self, batches: list[Batch], *, stop: bool) -> Taken:
-        """Move everything by one optimiser step, or skip it on all ranks when a number is not finite."""
+        """Move everything by one optimiser step, or skip it on all ranks when a number is not to be trusted."""
         settings = self.settings
         optimizer.set_lr(self.optimizer, self.step, settings)
         progress = self.step / settings.steps
@@ -178,7 +186,8 @@ class Trainer:
             except NonFiniteLatentsError:
                 taken.is_bad = True
                 return taken
-            self.scaler.scale(losses.total / self._nominal_frames()).backward()
+            if losses.total.requires_grad:  # not where nothing learns by gradient, as with k-means
+                self.scaler.scale(losses.total / self._nominal_frames()).backward()
             taken.add(losses, self.model.bottleneck.num_codes)
         return taken
 
@@ -202,27 +211,31 @@ class Trainer:
             ) from error
 
     def _apply_gradient(self, frames: float) -> bool:
-        """Sum over ranks, divide by frames, clip, update; False when the norm is not finite."""
+        """Sum over ranks, divide by frames, clip, update; False when the norm is not finite or too large."""
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         distributed.sum_gradients_(parameters)
-        self.scaler.unscale_(self.optimizer)  # after the sum, so that all ranks see the same overflow
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if not gradients:
+            return True
+        self.scaler.unscale_(self.optimizer)  # after the sum, so that all ranks see the same overflow
         torch._foreach_mul_(gradients, self._nominal_frames() / max(frames, 1.0))
         norm = torch.nn.utils.get_total_norm(gradients)
-        is_finite = bool(torch.isfinite(norm))
-        if is_finite:
+        is_taken = norm.item() <= (self.settings.skip_norm or sys.float_info.max)  # False for NaN
+        if is_taken:
             if self.settings.clip is not None:
                 torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip, norm)
             self.scaler.step(self.optimizer)
         self.scaler.update()
-        return is_finite
+        return is_taken
 
     def _skip(self, batches: list[Batch]) -> None:
         self.skipped += 1
         if self.skipped >= self.settings.max_skipped:
             keys = ", ".join(key for batch in batches for key in batch.keys[:3])
+            limit = self.settings.skip_norm
             raise TrainingError(
-                f"step {self.step + 1}: {self.skipped} steps in a row were not finite (last examples: {keys}); "
+                f"step {self.step + 1}: {self.skipped} steps in a row were not finite"
+                f"{f' or had a gradient above train.skip_norm ({limit:g})' if limit else ''} (last examples: {keys}); "
                 "weights and codebook are unharmed; lower train.lr, set train.clip, or look at these examples"
             )
 
@@ -243,12 +256,12 @@ class Trainer:
             checkpoint.write(self.folder.checkpoints, captured, keep=self.settings.keep)
         distributed.barrier()
 
-    def _is_time_to_log(self) -> bool:
-        return self.step % self.settings.log_every == 0 or self.step == self.settings.steps
+    def _is_time(self, every: int | None) -> bool:
+        """Whether what comes every so many steps, and after the last one, is due."""
+        return every is not None and (self.step % every == 0 or self.step == self.settings.steps)
 
-    def _is_time_to_save(self, *, stop: bool) -> bool:
-        settings = self.settings
-        return stop or self.step % settings.checkpoint_every == 0 or self.step == settings.steps
+    def _is_time_to_log(self) -> bool:
+        return self._is_time(self.settings.log_every) or self._is_time(self.settings.score_every)
 
     def _batches(self) -> Iterator[Batch]:
         """Yield this rank's micro-batches and keep ``position`` at the end of the step under way."""
@@ -283,14 +296,3 @@ class Trainer:
     def _facts(self) -> dict[str, Any]:
         rate = self.optimizer.param_groups[0]["lr"]
         return {"epoch": self.position.epoch, "lr": rate, "skipped": self.skipped}
-
-    def _tensorboard(self) -> Any:
-        if not self.settings.tensorboard or distributed.rank() != 0:
-            return None
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise RecipeError(
-                "train.tensorboard: needs the extra: pip install 'unitdisc[tensorboard]', or set it to false"
-            ) from error
-        return SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=self.step + 1)

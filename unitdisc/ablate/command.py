@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from unitdisc.ablate.outcome import Outcome
 
-_CURVES = ("perplexity", "loss")
 _HEADLINE = 4
 _CRASHED = 1
 
@@ -42,7 +41,7 @@ class Wanted:
         jobs: Runs side by side; None takes what fits.
         baseline: Name of a variant; None takes the first.
         metrics: Scores to show; () shows all.
-        curves: Numbers of the log to draw; () draws perplexity and loss.
+        curves: Numbers of the log to draw; () draws scores in training, perplexity and loss.
         command: What to type to go on.
     """
 
@@ -73,6 +72,7 @@ def ablate(wanted: Wanted, *, say: Callable[[str], None]) -> int:
             seeds=seeds,
             baseline=baseline.name,
             metrics=wanted.metrics,
+            papers={item.name: item.recipe.paper for item in variants if item.recipe.paper is not None},
         )
         _write(wanted, comparison, variants)
     say(table.text(comparison).rstrip("\n"))
@@ -162,7 +162,8 @@ class _Progress:
 
 def _write(wanted: Wanted, comparison: Comparison, variants: Sequence[Variant]) -> None:
     content = record(comparison, variants, folder=wanted.folder, preset=wanted.preset, command=wanted.command)
-    picture = plot(comparison, title=_title(wanted, comparison), names=wanted.curves or _CURVES)
+    names = wanted.curves or curves.chosen(comparison.outcomes, wanted.metrics)
+    picture = plot(comparison, title=_title(wanted, comparison), names=names)
     write_text(wanted.folder / "ablation.txt", table.text(comparison))
     write_text(wanted.folder / "ablation.md", table.markdown(comparison))
     write_text(wanted.folder / "ablation.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unitdisc.ablate.intervals import Summary, paired, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from unitdisc.ablate.outcome import Outcome
+    from unitdisc.paper import Paper
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Line:
         values: By seed, of the runs that finished.
         summary: Over the seeds; None when no run finished.
         difference: To the baseline, paired by seed; None for the baseline itself and without common seeds.
+        paper: What a paper reports for the variant; None where it says nothing.
     """
 
     metric: str
@@ -32,6 +34,7 @@ class Line:
     values: dict[int, float]
     summary: Summary | None
     difference: Summary | None
+    paper: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -55,6 +58,7 @@ class Comparison:
         seeds: All seeds.
         outcomes: One per variant and seed, by variant, then seed.
         lines: By metric, then variant.
+        papers: Which row of which table a variant is, of those that are one.
     """
 
     variants: list[str]
@@ -62,6 +66,12 @@ class Comparison:
     seeds: list[int]
     outcomes: list[Outcome]
     lines: list[Line]
+    papers: Mapping[str, Paper] = field(default_factory=dict)
+
+    @property
+    def has_paper(self) -> bool:
+        """Whether a paper says something about a score that is shown."""
+        return any(line.paper is not None for line in self.lines)
 
     def of(self, variant: str) -> list[Outcome]:
         """Return the outcomes of a variant, by seed."""
@@ -75,8 +85,10 @@ def compare(
     seeds: Sequence[int],
     baseline: str,
     metrics: Sequence[str] = (),
+    papers: Mapping[str, Paper] | None = None,
 ) -> Comparison:
     """Compare ``variants`` score by score; ``metrics`` names the scores, () takes all in the runs' order."""
+    papers = papers or {}
     ordered = sorted(
         outcomes, key=lambda item: (variants.index(item.cell.variant), seeds.index(item.cell.seed))
     )
@@ -99,7 +111,8 @@ def compare(
                 found,
                 summarize(list(found.values())),
                 None if variant == baseline else paired(found, values[baseline]),
+                papers[variant].values.get(metric) if variant in papers else None,
             )
             for variant, found in values.items()
         ]
-    return Comparison(list(variants), baseline, list(seeds), ordered, lines)
+    return Comparison(list(variants), baseline, list(seeds), ordered, lines, papers)

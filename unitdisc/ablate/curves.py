@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _HEIGHT, _TOP, _BOTTOM, _GAP, _PER_ROW = 300, 26, 40, 28, 2
 _RIGHT = 20  # half of the last number below
 _MARKS = 6
+_SCORE, _FIRST = "score.", "score.per"
+_ALWAYS = ("perplexity", "loss")
 _SETTLED = 0.1
 """Share of the steps before which a number may leave the frame; a first loss would flatten all that follows."""
 _GRID: Colour = (228, 228, 234)
@@ -62,6 +64,18 @@ def rows(comparison: Comparison, names: Sequence[str], width: int) -> list[Image
             row.paste(_panel(name, curves, panel), (column * (panel + _GAP), 0))
         shown.append(row)
     return shown
+
+
+def chosen(outcomes: Sequence[Outcome], metrics: Sequence[str]) -> list[str]:
+    """Return what is drawn unless something is asked for: scores in training, PER first, then the usual two.
+
+    Args:
+        outcomes: Whose logs there are.
+        metrics: Scores that are shown; () shows all.
+    """
+    scores = [name for name in logged(outcomes) if name.startswith(_SCORE)]
+    shown = [name for name in scores if not metrics or name.removeprefix(_SCORE) in metrics]
+    return [*sorted(shown, key=lambda name: (name != _FIRST, name)), *_ALWAYS]
 
 
 def logged(outcomes: Sequence[Outcome]) -> list[str]:

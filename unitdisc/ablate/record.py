@@ -40,7 +40,12 @@ def record(
         "unitdisc": unitdisc.__version__,
         "commit": _commit(),
         "recipes": [
-            {"name": item.name, "given": item.given, "bottleneck": item.recipe.bottleneck.plain()}
+            {
+                "name": item.name,
+                "given": item.given,
+                "bottleneck": item.recipe.bottleneck.plain(),
+                "paper": item.recipe.paper.plain() if item.recipe.paper else None,
+            }
             for item in variants
         ],
         "scores": [_line(line) for line in comparison.lines],
@@ -57,6 +62,7 @@ def _line(line: Line) -> dict[str, Any]:
         "recipe": line.variant,
         "values": {str(seed): value for seed, value in line.values.items()},
         **_summary(line.summary),
+        "paper": line.paper,
         "difference": _summary(line.difference) if line.difference else None,
         "verdict": line.verdict,
     }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unitdisc.ablate.outcome import Outcome
 
 _HEADS = ("score", "recipe", "n", "median", "mean", "95 % interval")
-_RIGHT = {"n", "median", "mean"}
+_RIGHT = {"n", "median", "mean", "paper"}
 _NOTE = (
     "Interval: 95 % t interval of the mean over seeds; of a difference: paired by seed; no correction for many "
     "comparisons. "
@@ -61,7 +61,7 @@ def failed_and_collapsed(outcomes: Sequence[Outcome]) -> str:
 
 def _heads(comparison: Comparison) -> list[str]:
     against = [f"minus {comparison.baseline}", "95 % interval", ""] if len(comparison.variants) > 1 else []
-    return [*_HEADS, *against, "runs"]
+    return [*_HEADS, *(["paper"] if comparison.has_paper else []), *against, "runs"]
 
 
 def _by_metric(comparison: Comparison) -> list[list[Line]]:
@@ -73,6 +73,8 @@ def _rows(comparison: Comparison, lines: Sequence[Line]) -> list[list[str]]:
     for number_, line in enumerate(lines):
         better = f" ({line.better} is better)" if line.better else ""
         row = [f"{line.metric}{better}" if number_ == 0 else "", line.variant, *_summary(line, comparison)]
+        if comparison.has_paper:
+            row.append("" if line.paper is None else number(line.paper))
         if len(comparison.variants) > 1:
             row += _difference(line)
         rows.append([*row, failed_and_collapsed(comparison.of(line.variant))])
@@ -107,7 +109,7 @@ def _counts(comparison: Comparison) -> str:
 
 
 def _remarks(comparison: Comparison) -> list[str]:
-    remarks = []
+    remarks = _papers(comparison) if comparison.has_paper else []
     for outcome in comparison.outcomes:
         if not outcome.is_finished:
             remarks.append(f"failed: {outcome.cell}, {outcome.ended}")
@@ -117,6 +119,14 @@ def _remarks(comparison: Comparison) -> list[str]:
                 f"codes, under {least_perplexity(outcome.num_codes):g}"
             )
     return remarks
+
+
+def _papers(comparison: Comparison) -> list[str]:
+    """Return a line per table: which row each recipe is."""
+    tables: dict[str, list[str]] = {}
+    for variant, paper in comparison.papers.items():
+        tables.setdefault(paper.table, []).append(f"{variant} is {paper.row}" if paper.row else variant)
+    return [f"paper: {table}: {'; '.join(rows)}" for table, rows in tables.items()]
 
 
 def _aligned(row: Sequence[str], heads: Sequence[str], widths: Sequence[int]) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unitdisc import recipe as recipes
+from unitdisc import recipe_files
 from unitdisc.errors import RecipeError
 from unitdisc.suggest import hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from unitdisc.recipe import Recipe
 
@@ -78,7 +79,9 @@ class Cell:
 def read_variants(arguments: Sequence[str], *, preset: str | None = None) -> list[Variant]:
     """Read every recipe of the command line, with the overrides that are for all.
 
-    Raises `RecipeError` for the first recipe with problems, or when two have the same name.
+    A pattern stands for the recipes that fit and are not there yet nor typed themselves, in the order of the numbers
+    that their ``paper.row`` begins with, then by name. Raises `RecipeError` for the first recipe with problems, or
+    when two have the same name.
     """
     shared = [argument for argument in arguments if _OVERRIDE.match(argument)]
     given = [argument for argument in arguments if not _OVERRIDE.match(argument)]
@@ -86,7 +89,10 @@ def read_variants(arguments: Sequence[str], *, preset: str | None = None) -> lis
         raise RecipeError("give at least one recipe ('unitdisc recipes' lists them)")
     if any(override.startswith("seed=") for override in shared):
         raise RecipeError("seed: is what is varied; give --seeds, as in --seeds 5 or --seeds 1,4,7")
-    variants = [_variant(text, shared, preset) for text in given]
+    variants: list[Variant] = []
+    for text in given:
+        taken = [*given, *(variant.given for variant in variants)]
+        variants += _variants(text, taken, shared, preset)
     for variant in variants:
         same = [other.given for other in variants if other.folder == variant.folder]
         if len(same) > 1:
@@ -134,13 +140,38 @@ def find(name: str, variants: Sequence[Variant]) -> Variant:
     )
 
 
+def _variants(text: str, taken: Sequence[str], shared: Sequence[str], preset: str | None) -> list[Variant]:
+    """Return the variant that ``text`` stands for, or those that fit it but for the ``taken`` ones."""
+    found = _VARIANT.fullmatch(text)
+    pattern, own = (found[1], f":{found[2]}") if found else (text, "")
+    if not set(pattern) & set("*?[") or Path(pattern).is_file():
+        return [_variant(text, shared, preset)]
+    names = recipe_files.matching(pattern)
+    if not names:
+        raise RecipeError(f"{pattern!r}: no recipe fits this pattern ('unitdisc recipes' lists them)")
+    variants = [_variant(f"{name}{own}", shared, preset) for name in names if f"{name}{own}" not in taken]
+    return sorted(variants, key=_place)
+
+
+def _place(variant: Variant) -> tuple[bool, str, int, str]:
+    paper = variant.recipe.paper
+    number = re.match(r"[0-9]{1,9}", paper.row) if paper else None
+    if paper is None or number is None:
+        return True, "", 0, variant.recipe.name
+    return False, paper.table, int(number[0]), variant.recipe.name
+
+
 def _variant(text: str, shared: Sequence[str], preset: str | None) -> Variant:
+    """Read a recipe; a paper's values are for the recipe without settings of its own behind a colon."""
     found = _VARIANT.fullmatch(text)
     name, own = (found[1], _COMMA.split(found[2])) if found else (text, [])
     if any(override.startswith("seed=") for override in own):
         raise RecipeError(
             f"{text}: the seed is what is varied; give --seeds, as in --seeds 5 or --seeds 1,4,7"
         )
-    recipe = recipes.read(name, preset=preset, overrides=[*shared, *own])
-    is_named = not own or any(override.startswith("name=") for override in own)
+    keys = {override.partition("=")[0] for override in own}
+    is_other = bool(keys - {"name"}) and not any(key.partition(".")[0] == "paper" for key in keys)
+    drops = ["paper=null"] if is_other else []
+    recipe = recipes.read(name, preset=preset, overrides=[*drops, *shared, *own])
+    is_named = not own or "name" in keys
     return Variant(recipe.name if is_named else f"{recipe.name}:{','.join(own)}", text, recipe)

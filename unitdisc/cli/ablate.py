@@ -27,7 +27,7 @@ import click
     "curves",
     multiple=True,
     metavar="NAME",
-    help="Number of log.jsonl drawn over the steps, repeatable [default: perplexity and loss].",
+    help="Number of log.jsonl drawn over the steps, repeatable [default: score.*, perplexity, loss].",
 )
 def command(
     *,
@@ -46,8 +46,11 @@ def command(
     unitdisc ablate speech/ema speech/gradient --preset small data.root=corpus --seeds 5
     unitdisc ablate speech/ema speech/ema:bottleneck.decay=0.9,bottleneck.num_codes=64 ...
     unitdisc ablate my_rules/*.yaml --baseline my_rules/vanilla.yaml ...
+    unitdisc ablate 'speech/wsj/*' train.score_every=100 ...
 
-    RECIPE is a name that `unitdisc recipes` lists, or a file; KEY=VALUE counts for all of them. Behind a colon a
+    RECIPE is a name that `unitdisc recipes` lists, or a file; KEY=VALUE counts for all of them. A pattern (* stops
+    at a /) stands for all listed recipes that fit and are not typed themselves: those whose `paper.row` begins
+    with a number first, in the order of these numbers, then the others by name. Behind a colon a
     RECIPE takes settings of its own, with commas between them; `name=...` among them says what tables call it. For
     more than a few settings write a file that `extends:` another.
 
@@ -59,10 +62,12 @@ def command(
     the cores are shared out evenly.
 
     The table shows median, mean and 95 % t interval of the mean over seeds, and the mean difference to the baseline
-    with an interval paired by seed: "better" or "worse" stands where that leaves out 0. A failed run has no score and
-    is listed with its exit code and last line. A run counts as collapsed, and keeps its scores, when the perplexity
-    of its codes on the scored split, the mean over codebooks, is under 2 or under 1 % of the codebook (1.1 where that
-    has fewer than 4 codes). Files: OUT/ablation.txt, .md, .json (all numbers, run by run) and .png.
+    with an interval paired by seed: "better" or "worse" stands where that leaves out 0. Where a recipe says what a
+    paper reports (its section `paper`), that stands beside it; a RECIPE with settings of its own is no longer the
+    paper's. A failed run has no score and is listed with its exit code and last line. A run counts as collapsed, and
+    keeps its scores, when the perplexity of its codes on the scored split, the mean over codebooks, is under 2 or
+    under 1 % of the codebook (1.1 where that has fewer than 4 codes). Files: OUT/ablation.txt, .md, .json (all
+    numbers, run by run) and .png.
 
     Exit code: 0, or that of the first failed run (1 when it crashed); the table is made all the same.
     """  # noqa: D301  (click takes the backspace character as "keep these lines")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def table(run: Run) -> None:
-    """Print each score beside its chance value from shuffled units."""
+    """Print each score beside its chance value from shuffled units, and what a paper reports."""
     from rich.console import Console
     from rich.table import Table
 
@@ -20,10 +20,14 @@ def table(run: Run) -> None:
     title = f"{run.recipe.name}, split {metrics['split']}, {step}"
     shown = Table(title=title, title_justify="left")
     shown.add_column("score")
-    for column in ("value", "chance"):
+    paper = run.recipe.paper
+    for column in ("value", "chance", *(["paper"] if paper else [])):
         shown.add_column(column, justify="right")
     shown.add_column("better")
     for score in scores(run):
-        chance = "" if score.chance is None else f"{score.chance:.4g}"
-        shown.add_row(score.name, f"{score.value:.4g}", chance, score.better)
+        numbers = [score.value, score.chance, *([paper.values.get(score.name)] if paper else [])]
+        cells = ["" if number is None else f"{number:.4g}" for number in numbers]
+        shown.add_row(score.name, *cells, score.better)
+    if paper:
+        shown.caption, shown.caption_justify = f"paper: {paper}", "left"
     Console(highlight=False).print(shown)
