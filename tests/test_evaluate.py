@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toy import ToySource, toy_recipe
+from tests.toy import ToySource, ToySplit, toy_recipe
 from unitdisc.evaluate import evaluate
 from unitdisc.infer import as_units, codes_of, units_of
 from unitdisc.metric import Evaluated, Metric
@@ -168,3 +168,63 @@ def test_export_is_all_or_nothing_and_names_its_checksums(tmp_path: Path):
         )
     assert (tmp_path / "units/test.txt").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["units"]
+
+
+class Carried(Recorded):
+    """Keeps what it is given, and asks for more."""
+
+    needs = ("inputs", "latents", "values")
+
+
+class NamedSplit(ToySplit):
+    """Says of each example what its key is."""
+
+    def fields(self, index: int) -> dict[str, str]:
+        return {"name": self.keys[index]}
+
+
+def carried_recipe(component: type[Metric]) -> Recipe:
+    use = Use(kind="metric", name="carried", component=component, arguments={}, where="test")
+    return toy_recipe(metrics={"carried": use})
+
+
+def test_items_carry_what_a_metric_needs_without_padding():
+    RECORDED.clear()
+    recipe = carried_recipe(Carried)
+    model, _ = built(recipe)
+    split = NamedSplit(12, seed=2)
+    evaluate(model, split, recipe)
+    real, shuffled = RECORDED.values()
+    for item in real:
+        inputs = split[split.keys.index(item.key)].inputs[None]
+        alone = model.standardize(Padded(inputs, torch.tensor([inputs.shape[1]])))
+        latents = model.encode(alone).values
+        assert np.allclose(item.inputs, alone.values[0])
+        assert np.allclose(item.latents, latents[0].detach(), atol=1e-5)
+        assert np.allclose(item.values, model.bottleneck.lookup(torch.from_numpy(item.codes)), atol=1e-5)
+        assert (item.fields, item.frame_rate) == ({"name": item.key}, 100.0)
+    for item in shuffled:
+        assert np.array_equal(item.latents, item.values)
+        assert np.allclose(item.values, model.bottleneck.lookup(torch.from_numpy(item.codes)))
+
+
+def test_items_carry_nothing_that_no_metric_needs():
+    RECORDED.clear()
+    recipe = carried_recipe(Recorded)
+    model, source = built(recipe)
+    evaluate(model, source.split("test"), recipe)
+    for item in next(iter(RECORDED.values())):
+        assert (item.inputs, item.latents, item.values) == (None, None, None)
+
+
+def test_a_metric_may_know_its_chance_itself():
+    class Fair(Recorded):
+        has_chance = False
+
+        def chance(self) -> dict[str, float]:
+            return {"value": 0.5}
+
+    recipe = carried_recipe(Fair)
+    model, source = built(recipe)
+    found = evaluate(model, source.split("test"), recipe)["metrics"]["carried"]
+    assert found["chance"] == {"value": 0.5}

@@ -612,7 +612,7 @@ class Infinite(MeanCode):
         (MeanOfMeans, "the order of utterances does not matter"),
         (SharedState, "the order of utterances does not matter|instances share no state"),
         (Overwrites, "update does not change what it is given|the order"),
-        (KeyErrorForTarget, "a target or head that does not exist is a RecipeError: KeyError"),
+        (KeyErrorForTarget, "a target, head or field that does not exist is a RecipeError: KeyError"),
         (Infinite, "compute returns finite numbers"),
     ],
 )

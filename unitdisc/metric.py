@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
+
+Need = Literal["inputs", "latents", "values"]
+"""What an utterance carries for the metrics that ask for it."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,11 @@ class Evaluated:
         stride: Input frames per unit.
         targets: References by name: (T,) int64 with -1 where unlabelled, or (U,) int64.
         predictions: By head name: (T,) for a "frames" head, (U',) for a "sequence" head.
+        fields: What the corpus says of it in single values, as text: its speaker or writer among them.
+        frame_rate: Frames per second; 1.0 for columns of an image.
+        inputs: (T, ...) float32, as the encoder sees them; None where no metric needs them.
+        latents: (S, D) float32, before the bottleneck; None where no metric needs them.
+        values: (S, D) float32, after the bottleneck; None where no metric needs them.
     """
 
     key: str
@@ -31,6 +41,11 @@ class Evaluated:
     stride: int
     targets: dict[str, np.ndarray] = field(default_factory=dict)
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    frame_rate: float = 1.0
+    inputs: np.ndarray | None = None
+    latents: np.ndarray | None = None
+    values: np.ndarray | None = None
 
 
 class Metric(ABC):
@@ -38,11 +53,18 @@ class Metric(ABC):
 
     Evaluation runs a second, fresh instance of every metric with ``has_chance`` over the same utterances after
     the units have been shuffled over the whole split (and the heads have predicted from the shuffled units);
-    that is the chance value printed beside the score.
+    that is the chance value printed beside the score. There the latents are those that the shuffled units stand
+    for, and the inputs stay what they are.
+
+    Attributes:
+        has_chance: Whether shuffled units give its chance value.
+        higher_is_better: False where a lower value is better.
+        needs: What `Evaluated` must carry beside the units; evaluation leaves out what no metric needs.
     """
 
     has_chance: ClassVar[bool] = True
     higher_is_better: ClassVar[bool] = True
+    needs: tuple[Need, ...] = ()
 
     @abstractmethod
     def update(self, item: Evaluated) -> None:
@@ -51,3 +73,7 @@ class Metric(ABC):
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Return the main number under the key "value", further numbers and counts under their own names."""
+
+    def chance(self) -> dict[str, float] | None:
+        """Return the chance value of what was taken in where it is known without shuffled units."""
+        return None

@@ -1,4 +1,4 @@
-"""Scores of units (perplexity, usage, NMI, PNMI, purity) and of predictions (error rate, accuracy)."""
+"""Scores of units (how many, how often, where, whose) and of predictions (error rate, accuracy)."""
 
 from __future__ import annotations
 
@@ -16,4 +16,7 @@ def unitdisc_metrics() -> dict[str, str]:
         "purity": "unitdisc_metrics.purity:Purity",
         "per": "unitdisc_metrics.per:PER",
         "frame_accuracy": "unitdisc_metrics.frame_accuracy:FrameAccuracy",
+        "boundaries": "unitdisc_metrics.boundaries:Boundaries",
+        "bitrate": "unitdisc_metrics.bitrate:Bitrate",
+        "speaker_probe": "unitdisc_metrics.speaker_probe:SpeakerProbe",
     }

@@ -1,4 +1,4 @@
-"""Look up what a recipe names in an utterance: its targets, predictions and codebooks."""
+"""Look up what a recipe names in an utterance: its targets, predictions, fields and codebooks."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def frame_target(item: Evaluated, name: str) -> np.ndarray:
 def prediction(item: Evaluated, name: str) -> np.ndarray:
     """Return what a head predicted. Raises `RecipeError` naming the heads that exist."""
     return _entry(item, "head", name, item.predictions)
+
+
+def field_value(item: Evaluated, name: str) -> str:
+    """Return what the corpus says of the utterance. Raises `RecipeError` naming the fields that exist."""
+    if name not in item.fields:
+        accepted = ", ".join(sorted(item.fields)) or "none, the corpus says nothing of it"
+        raise RecipeError(f"{item.key}: no field '{name}' to score (accepted: {accepted})")
+    return item.fields[name]
 
 
 def codes(item: Evaluated, book: int | None = None) -> np.ndarray:
