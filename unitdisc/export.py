@@ -7,8 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from unitdisc import recipe
-from unitdisc.errors import StorageError
-from unitdisc.storage import new_folder, write_text
+from unitdisc.storage import new_folder, refuse_other_files, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +35,7 @@ def write(
         exporters: By format name.
         meta: What goes into ``units.meta.json`` beside the counts and checksums added here.
     """
-    if folder.exists() and not (folder / META).is_file() and not _is_empty(folder):
-        raise StorageError(f"{folder}: holds other files, which would be lost; give a new folder")
+    refuse_other_files(folder, META)
     with new_folder(folder) as partial:
         files: dict[str, dict[str, Any]] = {}
         for split, sequences in units.items():
@@ -61,10 +59,6 @@ def write(
         content = {**meta, "splits": splits, "files": files}
         write_text(partial / META, json.dumps(content, indent=1, sort_keys=True) + "\n")
     return [*files, META]
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 def exporters(names: Sequence[str], options: Sequence[str] = ()) -> dict[str, Use]:

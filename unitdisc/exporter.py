@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class Exporter(ABC):
-    """Writes the units of one split. The engine supplies nothing and writes ``units.meta.json`` beside the files."""
+    """Writes the units of one split. The engine supplies nothing and writes ``units.meta.json`` beside the files.
+
+    A format that can merge equal neighbours into one unit takes ``deduplicate: bool = False``, which
+    ``unitdisc export --deduplicate`` sets, writes durations beside where it has room, and says what is lost.
+    """
 
     @abstractmethod
     def write(self, units: Sequence[Units], *, split: str, num_codes: int, folder: Path) -> list[Path]:

@@ -68,6 +68,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def refuse_other_files(folder: Path, own: str) -> None:
+    """Raise `StorageError` when replacing ``folder`` would lose files: it is not empty and lacks our file ``own``."""
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not (folder / own).is_file() and not is_empty:
+        raise StorageError(f"{folder}: holds other files, which would be lost; give a new folder")
+
+
 def _replace_folder(partial: Path, path: Path) -> None:
     sync_folder(partial)
     if path.exists():

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from unitdisc.errors import DataError
 from unitdisc.exporter import Exporter
+from unitdisc.repeats import run_starts
 from unitdisc.storage import write_text
 from unitdisc_formats.limits import num_codebooks, refuse_ids
-from unitdisc_formats.runs import run_starts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +32,8 @@ class CTM(Exporter):
     joined by "-", as in "3-17". An utterance without units has no line.
 
     Args:
-        deduplicate: Write one line per run of equal units.
+        deduplicate: Merge equal neighbours (in all codebooks) into one line that lasts as long as they did.
+            Nothing is lost but the edges between them, which stand a step apart.
     """
 
     def __init__(self, *, deduplicate: bool = False) -> None:

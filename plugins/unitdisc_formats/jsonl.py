@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from unitdisc.errors import DataError
 from unitdisc.exporter import Exporter
+from unitdisc.repeats import durations, without_repeats
 from unitdisc.storage import write_text
+from unitdisc.unit_lines import units_line
 from unitdisc_formats.limits import num_codebooks
-from unitdisc_formats.runs import without_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,9 @@ class JSONL(Exporter):
     that. The length of a unit stands in ``units.meta.json``.
 
     Args:
-        deduplicate: Merge equal neighbours into one unit; their lengths are lost.
+        deduplicate: Merge equal neighbours (in all codebooks) into one unit, as in ``"units": [3, 17]``, and
+            write beside them how many they were, ``"durations": [2, 1]``. Nothing is lost, but tools that take
+            every unit for one step, such as fastabx, need the file without it.
     """
 
     def __init__(self, *, deduplicate: bool = False) -> None:
@@ -35,27 +36,12 @@ class JSONL(Exporter):
     def write(self, units: Sequence[Units], *, split: str, num_codes: int, folder: Path) -> list[Path]:
         """Write one file."""
         del num_codes  # readers are told K by the sidecar
-        flat = num_codebooks(units) == 1
-        lines = []
-        for item in units:
-            codes = without_repeats(item.codes) if self._deduplicate else item.codes
-            content = {"file": item.key, "units": (codes[:, 0] if flat else codes).tolist()}
-            lines.append(json.dumps(content) + "\n")
+        num_codebooks(units)
         path = folder / f"units-{split}.jsonl"
-        write_text(path, "".join(lines))
+        write_text(path, "".join(map(self._line, units)))
         return [path]
 
-
-def read(path: Path) -> dict[str, list[int] | list[list[int]]]:
-    """Return the units by id, in the order of the file. Raises `DataError` with the wrong line."""
-    found: dict[str, list[int] | list[list[int]]] = {}
-    with path.open(encoding="utf-8", newline="\n") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                content = json.loads(line)
-                found[content["file"]] = content["units"]
-            except (ValueError, KeyError, TypeError):
-                raise DataError(
-                    f'{path}:{number}: expected {{"file": id, "units": [...]}}, found {line[:60]!r}'
-                ) from None
-    return found
+    def _line(self, item: Units) -> str:
+        if self._deduplicate:
+            return units_line(item.key, without_repeats(item.codes), durations(item.codes))
+        return units_line(item.key, item.codes)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,8 +15,9 @@ from hypothesis import strategies as st
 
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.exporter import Exporter
+from unitdisc.unit_lines import read_units
 from unitdisc.units import Units
-from unitdisc_formats import ctm, jsonl, km
+from unitdisc_formats import ctm, km
 from unitdisc_formats.ctm import CTM
 from unitdisc_formats.jsonl import JSONL
 from unitdisc_formats.km import KM
@@ -98,6 +98,19 @@ def test_ctm_deduplicated_has_a_line_per_run(tmp_path: Path) -> None:
     assert path.read_text() == "b 1 0.000000 0.040000 3\nb 1 0.040000 0.020000 5\nb 1 0.060000 0.010000 3\n"
 
 
+def test_jsonl_deduplicated_has_durations_beside(tmp_path: Path) -> None:
+    (path,) = written(JSONL(deduplicate=True), [units("b", [3, 3, 5, 3]), units("a", [])], tmp_path)
+    assert path.read_bytes() == (
+        b'{"file": "b", "units": [3, 5, 3], "durations": [2, 1, 1]}\n{"file": "a", "units": [], "durations": []}\n'
+    )
+
+
+def test_km_deduplicated_has_durations_beside_and_its_label_sets_stay_aligned(tmp_path: Path) -> None:
+    written(KM(deduplicate=True), [units("b", [[1, 2], [1, 2], [1, 4]])], tmp_path)
+    names = ("test.km0", "test.km1", "test.durations")
+    assert [(tmp_path / name).read_text() for name in names] == ["1 1\n", "2 4\n", "2 1\n"]
+
+
 def test_ctm_joins_the_codes_of_a_unit(tmp_path: Path) -> None:
     (path,) = written(CTM(), [units("a", [[1, 2]], end=0.02)], tmp_path)
     assert path.read_text() == "a 1 0.000000 0.020000 1-2\n"
@@ -127,11 +140,8 @@ def test_jsonl_reads_back_any_id_and_units(split: dict[str, list[int]], *, dedup
         paths = written(
             JSONL(deduplicate=deduplicate), [units(*item) for item in split.items()], Path(folder)
         )
-        found = jsonl.read(paths[0])
-    expected = {
-        key: [code for code, _ in groupby(codes)] if deduplicate else codes for key, codes in split.items()
-    }
-    assert found == expected
+        found = read_units(paths[0])
+    assert found == split
     assert list(found) == list(split)
 
 
@@ -142,10 +152,7 @@ def test_jsonl_reads_back_several_codebooks(split: dict[str, list[list[int]]], *
         paths = written(
             JSONL(deduplicate=deduplicate), [units(*item) for item in split.items()], Path(folder)
         )
-        found = jsonl.read(paths[0])
-    assert found == {
-        key: [unit for unit, _ in groupby(codes)] if deduplicate else codes for key, codes in split.items()
-    }
+        assert read_units(paths[0]) == split
 
 
 @quick
@@ -154,11 +161,18 @@ def test_km_reads_back(split: dict[str, list[int]], *, deduplicate: bool) -> Non
     with TemporaryDirectory() as folder:
         written(KM(deduplicate=deduplicate), [units(*item) for item in split.items()], Path(folder))
         found = km.read(Path(folder) / "test.km")
-    expected = {
-        key: [code for code, _ in groupby(codes)] if deduplicate else codes for key, codes in split.items()
-    }
-    assert found == expected
+    assert found == split
     assert list(found) == list(split)
+
+
+@quick
+@given(split=st.dictionaries(PLAIN, TWO_BOOKS, min_size=1, max_size=4), deduplicate=st.booleans())
+def test_km_reads_back_several_codebooks(split: dict[str, list[list[int]]], *, deduplicate: bool) -> None:
+    with TemporaryDirectory() as folder:
+        written(KM(deduplicate=deduplicate), [units(*item) for item in split.items()], Path(folder))
+        for book in range(2):
+            expected = {key: [codes[book] for codes in sequence] for key, sequence in split.items()}
+            assert km.read(Path(folder) / f"test.km{book}") == expected
 
 
 @quick
@@ -232,14 +246,6 @@ def test_km_refuses_ids_that_its_lines_cannot_hold(key: str, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("line", ["", "[1]", '{"file": "a"}', "{", "7"])
-def test_jsonl_reader_names_the_wrong_line(line: str, tmp_path: Path) -> None:
-    path = tmp_path / "units-test.jsonl"
-    path.write_text(json.dumps({"file": "a", "units": [1]}) + f"\n{line}\n")
-    with pytest.raises(DataError, match=r"units-test\.jsonl:2: expected"):
-        jsonl.read(path)
-
-
 @pytest.mark.parametrize("line", ["a 1 0.0 0.1", "a 1 x 0.1 3", "a 1 0.0 0.1 sil"])
 def test_ctm_reader_names_the_wrong_line(line: str, tmp_path: Path) -> None:
     path = tmp_path / "test.ctm"
@@ -257,6 +263,13 @@ def test_km_reader_names_the_wrong_line_and_a_missing_id(tmp_path: Path) -> None
     path.write_text("1 2\n")
     with pytest.raises(DataError, match=r"1 lines for 2 ids in test\.keys"):
         km.read(path)
+
+
+def test_km_reader_names_durations_that_do_not_fit(tmp_path: Path) -> None:
+    for name, text in (("km", "1 2\n3\n"), ("keys", "a\nb\n"), ("durations", "1 1\n1 1\n")):
+        (tmp_path / f"test.{name}").write_text(text)
+    with pytest.raises(DataError, match=r"test\.durations:2: 2 durations for 1 units"):
+        km.read(tmp_path / "test.km")
 
 
 def test_plugin_names_its_formats_without_importing_torch() -> None:

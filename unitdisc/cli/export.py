@@ -17,6 +17,11 @@ import click
     "--split", "splits", multiple=True, metavar="NAME", help="Split, repeatable [default: the recipe's]."
 )
 @click.option(
+    "--deduplicate",
+    is_flag=True,
+    help="Merge equal neighbours into one unit, with durations beside where a format has room.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Folder [default: RUN/units], replaced as a whole."
 )
 def command(
@@ -25,8 +30,10 @@ def command(
     formats: tuple[str, ...],
     splits: tuple[str, ...],
     out: Path | None,
+    *,
+    deduplicate: bool,
 ) -> None:
-    """Write the units of RUN; KEY=VALUE are parameters of the formats, such as deduplicate=true.
+    """Write the units of RUN; KEY=VALUE are parameters of the formats.
 
     `unitdisc plugins exporter` lists the formats, `unitdisc plugins exporter NAME` their parameters.
     """
@@ -34,6 +41,7 @@ def command(
     from unitdisc.run import load
     from unitdisc.stopping import interruptible
 
+    options = (*options, "deduplicate=true") if deduplicate else options
     run = load(run_folder)
     told = f"stopped; what was there is kept; do it again with: unitdisc export {run_folder}"
     with interruptible(told), run.folder.locked():

@@ -1,4 +1,4 @@
-"""Runs of equal units."""
+"""Runs of equal units: merged into one with a duration, and spelt out again."""
 
 from __future__ import annotations
 
@@ -15,3 +15,11 @@ def run_starts(codes: np.ndarray) -> np.ndarray:
 def without_repeats(codes: np.ndarray) -> np.ndarray:
     """Return (R, Q), one row per run of equal rows of ``codes`` (S, Q)."""
     return np.take(codes, run_starts(codes), axis=0)
+
+
+def durations(codes: np.ndarray) -> np.ndarray:
+    """Return (R,) int64, the length of each run of equal rows of ``codes`` (S, Q).
+
+    ``np.repeat(without_repeats(codes), durations(codes), axis=0)`` is ``codes`` again.
+    """
+    return np.diff(run_starts(codes), append=len(codes))
