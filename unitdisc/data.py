@@ -13,7 +13,7 @@ from unitdisc.errors import DataError
 from unitdisc.parts import Batch, Padded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -106,6 +106,14 @@ class Split(ABC):
     def __getitem__(self, index: int) -> Example:
         """Load one example. Raises `DataError` naming the file when it is not what the manifest says."""
 
+    def fields(self, index: int) -> Mapping[str, str]:
+        """Return what the corpus says of an example in single values, as text; known without loading it.
+
+        Here a speaker or writer has a name even where training did not know it.
+        """
+        del index
+        return {}
+
 
 class DataSource(ABC):
     """Gives examples. Construction reads nothing; ``prepare`` makes or imports what is missing, once.
@@ -114,11 +122,13 @@ class DataSource(ABC):
         features: Known after construction.
         targets: {name: `TargetSpec`}, known after ``prepare``.
         conditions: {name: values in order}, known after ``prepare``; for example {"speaker": ("f1", "m1")}.
+        vocoder: Name of the `Vocoder` that turns these features back into a signal; None where there is none.
     """
 
     features: FeatureSpec
     targets: dict[str, TargetSpec]
     conditions: dict[str, tuple[str, ...]]
+    vocoder: str | None = None
 
     @abstractmethod
     def prepare(self) -> None:
@@ -135,6 +145,22 @@ class DataSource(ABC):
     @abstractmethod
     def checksum(self) -> str:
         """Return the SHA-256 of what the examples are made of (manifest, labels and parameters)."""
+
+    def write_aligned(
+        self, folder: Path, target: str, spans: Mapping[str, Sequence[tuple[float, float]]]
+    ) -> str:
+        """Write a corpus in which ``target`` has times into the empty ``folder``; return a line on what it holds.
+
+        The folder can be this source's root, with the same parameters and the same transcripts.
+
+        Args:
+            folder: Where to.
+            target: Name of a "sequence" target.
+            spans: By key, first frame and last frame (excluded) of each of its symbols, in order, between
+                0 and the number of frames, also within frames. What is not named here is left out.
+        """
+        del folder, spans
+        raise DataError(f"{target}: this data source cannot keep times of transcripts; align recordings")
 
     def picture(self, example: Example) -> np.ndarray:
         """Return (height, T) uint8, how a person would look at the example; dark is a low value."""
@@ -156,6 +182,25 @@ class Corpus(ABC):
     @abstractmethod
     def make(self, folder: Path) -> None:
         """Write ``manifest.jsonl``, the recordings or images and the label tables into the empty ``folder``."""
+
+
+class Vocoder(ABC):
+    """Turns features back into a signal that people can listen to (``unitdisc speak --vocoder NAME``).
+
+    What it returns follows from its parameters and the features alone, whatever was inverted before.
+    """
+
+    @abstractmethod
+    def invert(self, features: Tensor, source: DataSource) -> tuple[np.ndarray, int]:
+        """Return samples (N,) float32, finite, and the number of them per second.
+
+        N divided by that rate is T / frame_rate. Samples beyond [-1, 1] are scaled down where they are written.
+        Raises `RecipeError` for a source whose features it does not know.
+
+        Args:
+            features: (T, *source.features.shape), not standardised, as ``source.featurize`` gives them.
+            source: Where they are from.
+        """
 
 
 def collate(examples: Sequence[Example]) -> Batch:

@@ -87,7 +87,10 @@ def _scores(scores: Sequence[Score]) -> str:
             f'<th scope="row" class="key">{escape(score.name)}</th>{cells}<td>{escape(score.detail)}</td>'
         )
     note = (
-        "Chance is the same score after the units were shuffled over the whole split." if has_chance else ""
+        "Chance is the same score after the units were shuffled over the whole split, or, where it is known, "
+        "computed."
+        if has_chance
+        else ""
     )
     heads = [
         ("Score", ""),
