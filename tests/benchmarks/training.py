@@ -18,10 +18,9 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import soundfile
 import torch
 from measurement import alone, arguments, facts, show, spread, text
+from recordings import corpus
 
 from unitdisc import device, model, recipe, standardize
 from unitdisc.display import Display
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
     from unitdisc.parts import Batch
 
-RATE = 16000
-RECORDINGS = 64
-PHONES = 40
 WARM_UP = 5
 PARTS = ("loading", "forward", "backward", "optimiser", "after_step", "rest")
 WHOLE = "step"
@@ -123,7 +119,7 @@ def train(options: Any, folder: Path) -> Clock:
     asked = recipe.read(
         options.recipe,
         overrides=[
-            f"data={json.dumps({'use': 'speech', 'root': str(_corpus(folder / 'corpus', options.seed))})}",
+            f"data={json.dumps({'use': 'speech', 'root': str(corpus(folder / 'corpus', options.seed))})}",
             f"seed={options.seed}",
             f"train.threads={options.threads}",
             f"train.steps={steps}",
@@ -143,12 +139,12 @@ def train(options: Any, folder: Path) -> Clock:
     run.path.mkdir()
     trainer = Trainer(asked, model=built, split=split, folder=run)
     clock = Clock()
-    _attach(clock, trainer)
+    attach(clock, trainer)
     trainer.run(Display(steps=steps, quiet=True))
     return clock
 
 
-def _attach(clock: Clock, trainer: Trainer) -> None:
+def attach(clock: Clock, trainer: Trainer) -> None:
     """Let the clock see the trainer's pieces. The final save is no part of a step."""
     inner, backward, save = trainer._batches, torch.Tensor.backward, trainer._save
     trainer._batches = lambda: clock.batches(inner)
@@ -169,24 +165,6 @@ def _attach(clock: Clock, trainer: Trainer) -> None:
         save()
 
     trainer._save = finish_and_save
-
-
-def _corpus(root: Path, seed: int) -> Path:
-    """Write recordings of noise, 1.5 to 3.5 seconds long, whose phones change every 80 ms; return ``root``."""
-    root.mkdir()
-    rng = np.random.default_rng(seed)
-    entries, rows = [], ["id\tstart_sample\tend_sample\tphone\n"]
-    for number in range(RECORDINGS):
-        length = int(rng.integers(RATE * 3 // 2, RATE * 7 // 2))
-        key = f"u{number}"
-        soundfile.write(root / f"{key}.flac", 0.1 * rng.standard_normal(length), RATE)
-        entries.append({"id": key, "path": f"{key}.flac", "split": "train", "speaker": f"s{number % 8}"})
-        for start in range(0, length, RATE * 8 // 100):
-            end = min(start + RATE * 8 // 100, length)
-            rows.append(f"{key}\t{start}\t{end}\tp{int(rng.integers(PHONES))}\n")
-    (root / "manifest.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    (root / "phones.tsv").write_text("".join(rows))
-    return root
 
 
 def _inside(part: str, names: set[str]) -> list[str]:

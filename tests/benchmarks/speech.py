@@ -1,0 +1,209 @@
+"""How near training and export of speech recipes come to the encoder alone.
+
+    python tests/benchmarks/speech.py [--runs 20] [--recipe speech/wsj/bn_ema] [--preset P] [--json] [KEY=VALUE ...]
+
+The ceiling of training is the encoder's forward and backward pass over the batch of the step that just ended, with a
+gradient of ones: no normalisation, projection, bottleneck, head, optimiser, loop or data. The ceiling of export is the
+encoder's forward pass over batches that are in memory; export itself begins with FLAC files and ends with unit files.
+Both take turns with what they are compared with in one process: step, ceiling, step, ceiling; export, ceiling, export.
+"Ratio" is the ceiling's time over ours. The rest of the rows say where our time goes. Recordings are noise of 1.5 to
+3.5 seconds with made-up phones.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from measurement import alone, arguments, facts, show, spread, text
+from recordings import corpus
+from training import PARTS, WARM_UP, WHOLE, Clock, attach
+
+import unitdisc
+from unitdisc import device, export, infer, model, recipe, standardize, steps
+from unitdisc.display import Display
+from unitdisc.run_folder import RunFolder
+from unitdisc.train import Trainer
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from unitdisc.model import Model
+    from unitdisc.parts import Batch
+    from unitdisc.recipe import Recipe
+    from unitdisc.run import Run
+
+CEILING = "encoder alone"
+EXPORT = ("loading", "standardize", "encoder", "project", "bottleneck", "writing", "rest")
+
+
+class Seen(NamedTuple):
+    """Seconds by piece and frames, of every step or export."""
+
+    steps: list[dict[str, float]]
+    frames: list[int]
+
+
+def main() -> None:
+    """Measure, then print."""
+    parser = arguments(__doc__, runs=20)
+    parser.add_argument("--recipe", default="speech/wsj/bn_ema", help="a speech recipe (speech/wsj/bn_ema)")
+    parser.add_argument("--preset", help="a preset of it")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    options = parser.parse_intermixed_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["UNITDISC_CACHE"] = str(Path(folder, "cache"))
+        found = alone(measure, options, Path(folder))
+    measurements = [
+        {
+            "benchmark": "speech",
+            "task": task,
+            **_summed(seen, names),
+            "recipe": options.recipe,
+            **facts(options),
+        }
+        for task, (seen, names) in found.items()
+    ]
+    rows = [["", "frames per second", CEILING, "ratio: median (p10 to p90)", "share of our time"]]
+    for item in measurements:
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in item["shares"].items())
+        rates = [text(item[key], ",.0f") for key in ("frames_per_second", "ceiling_frames_per_second")]
+        rows.append([item["task"], *rates, text(item["ratio"]), shares])
+    show(measurements, rows, as_json=options.json)
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, tuple[Seen, tuple[str, ...]]]:
+    """Train for ``--runs`` steps, then export ``--runs`` times; return what was seen, and which pieces it has."""
+    root = corpus(folder / "corpus", options.seed)
+    return {
+        "training": (_trained(_recipe(options, root, WARM_UP + options.runs), folder / "run"), PARTS),
+        "export": (_exported(_recipe(options, root, 1), folder / "other", options.runs), EXPORT),
+    }
+
+
+def _recipe(options: argparse.Namespace, root: Path, num_steps: int) -> Recipe:
+    return recipe.read(
+        options.recipe,
+        preset=options.preset,
+        overrides=[
+            f"data.root={root}",
+            f"seed={options.seed}",
+            f"train.threads={options.threads}",
+            f"train.steps={num_steps}",
+            f"train.checkpoint_every={num_steps}",
+            *options.overrides,
+            "evaluate.split=train",
+            "export.splits=[train]",
+            "train.batches_per_step=1",  # the clock counts steps by batches
+        ],
+    )
+
+
+def _trained(asked: Recipe, folder: Path) -> Seen:
+    chosen = device.choose(asked.train)
+    source = asked.data.build()
+    source.prepare()
+    split = source.split("train")
+    built = model.build(asked, source.features, source.targets, source.conditions).to(chosen)
+    if built.standardize is not None:
+        standardize.measure_(built.standardize, split)
+    run = RunFolder(folder)
+    run.path.mkdir()
+    trainer = Trainer(asked, model=built, split=split, folder=run)
+    clock = Ceiled(built)
+    attach(clock, trainer)
+    trainer.run(Display(steps=asked.train.steps, quiet=True))
+    return Seen(clock.steps[WARM_UP:], clock.frames[WARM_UP:])
+
+
+class Ceiled(Clock):
+    """A clock that measures the encoder alone between two steps."""
+
+    def __init__(self, built: Model) -> None:
+        super().__init__()
+        self.model, self.batch = built, None
+        self.encode = built.encoder.forward  # before anything is timed inside of it
+
+    def batches(self, inner: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
+        """Yield what ``inner`` yields."""
+        for batch in super().batches(inner):
+            self.batch = self.model.standardized(batch.to(next(self.model.parameters()).device))
+            yield batch
+
+    def finish(self) -> None:
+        """End the step under way and take the ceiling's time on its batch."""
+        super().finish()
+        if self.batch is not None:
+            self.steps[-1][CEILING] = self._passed(self.batch)
+        self.began = time.perf_counter()
+
+    def _passed(self, batch: Batch) -> float:
+        encoder = self.model.encoder
+        state = {name: value.clone() for name, value in encoder.named_buffers()}
+        began = time.perf_counter()
+        latents = self.encode(batch.inputs).values
+        torch.autograd.grad(latents, [*encoder.parameters()], torch.ones_like(latents))
+        seconds = time.perf_counter() - began
+        for name, value in encoder.named_buffers():
+            value.copy_(state[name])
+        return seconds
+
+
+def _exported(asked: Recipe, folder: Path, runs: int) -> Seen:
+    """Export the units of the training split again and again, each time from files to files."""
+    steps.train(asked, folder)
+    run = unitdisc.load(folder)
+    split = run.source.split("train")
+    with torch.inference_mode():
+        ready = list(infer.batches(run.model, split, batch_frames=asked.evaluate.batch_frames))
+    encode = run.model.encoder.forward
+    clock = Clock()
+    _attach(clock, run)
+    for number in range(runs + 1):
+        clock.steps.append(defaultdict(float))
+        began = time.perf_counter()
+        steps.export_units(run, splits=["train"], formats=["jsonl"], folder=folder.parent / f"units{number}")
+        step = clock.steps[-1]
+        step[WHOLE] = time.perf_counter() - began
+        step["rest"] = step[WHOLE] - sum(step[name] for name in EXPORT if name != "rest")
+        clock.frames.append(sum(split.lengths))
+        with torch.inference_mode():
+            began = time.perf_counter()
+            for _, batch in ready:
+                encode(batch.inputs)
+            step[CEILING] = time.perf_counter() - began
+    clock.steps, clock.frames = (
+        clock.steps[1:],
+        clock.frames[1:],
+    )  # the first uses everything for the first time
+    return clock
+
+
+def _attach(clock: Clock, run: Run) -> None:
+    for name in ("standardize", "encoder", "project", "bottleneck"):
+        part = getattr(run.model, name)
+        part.forward = clock.timed(name, part.forward)
+    kind = type(run.source.split("train"))
+    kind.__getitem__ = clock.timed("loading", kind.__getitem__)
+    export.write = clock.timed("writing", export.write)
+
+
+def _summed(seen: Seen, names: tuple[str, ...]) -> dict[str, Any]:
+    whole = sum(step[WHOLE] for step in seen.steps)
+    pairs = list(zip(seen.frames, seen.steps, strict=True))
+    return {
+        "frames_per_second": spread([frames / step[WHOLE] for frames, step in pairs]),
+        "ceiling_frames_per_second": spread([frames / step[CEILING] for frames, step in pairs]),
+        "ratio": spread([step[CEILING] / step[WHOLE] for step in seen.steps]),
+        "shares": {name: sum(step[name] for step in seen.steps) / whole for name in names},
+    }
+
+
+if __name__ == "__main__":
+    main()
