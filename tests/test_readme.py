@@ -68,6 +68,7 @@ def run(place: Path, command: list[str], text: str) -> str:
     return done.stdout
 
 
+@pytest.mark.timeout(400)  # a dozen commands, each of which imports torch
 def test_shell_and_python_blocks_run_in_their_order(place: Path):
     said = [
         run(place, ["bash", "-c"], PRELUDE + text)

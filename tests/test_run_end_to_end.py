@@ -16,11 +16,11 @@ import yaml
 from PIL import Image
 
 import unitdisc
-import unitdisc_formats.jsonl as units_file
 from tests import tiny
 from tests.tiny import Ran, command
 from unitdisc import recipe as recipes
 from unitdisc.errors import DataError
+from unitdisc.unit_lines import read_units
 
 LEFT = {
     "recipe.yaml",
@@ -258,7 +258,7 @@ def test_units_of_another_format_in_the_run_folder_are_not_what_a_finished_run_h
 def test_python_gives_the_units_of_the_exported_file(kind, request):
     ran = request.getfixturevalue(kind)
     run = unitdisc.load(ran.folder)
-    exported = units_file.read(ran.folder / "units" / "units-test.jsonl")
+    exported = read_units(ran.folder / "units" / "units-test.jsonl")
     units = list(run.units("test"))
     assert [item.key for item in units] == list(exported)
     for item in units:

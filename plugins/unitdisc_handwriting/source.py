@@ -226,6 +226,11 @@ class LineSplit(Split):
         """Load one line."""
         return self.source.load(self.chosen[index])
 
+    def fields(self, index: int) -> dict[str, str]:
+        """Return the manifest's single values of a line."""
+        fields = self.source.imported.lines[self.chosen[index]].fields
+        return {name: str(value) for name, value in fields.items() if isinstance(value, str | int | float)}
+
 
 def _value(line: Line, name: str) -> str | None:
     value = line.fields.get(name)

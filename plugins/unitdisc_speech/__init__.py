@@ -1,4 +1,4 @@
-"""Speech: recordings as log-mel features, the Deep Speech 2 encoder and a decoder of feature frames."""
+"""Speech: recordings as frames of features, encoders of them and a decoder of feature frames."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from unitdisc import hookimpl
 
 @hookimpl
 def unitdisc_data() -> dict[str, str]:
-    """Name the data sources of this plugin."""
-    return {"speech": "unitdisc_speech.source:Speech"}
+    """Name the data sources of this plugin and the vocoder of the first."""
+    return {
+        "speech": "unitdisc_speech.source:Speech",
+        "griffin_lim": "unitdisc_speech.griffin_lim:GriffinLim",
+    }
 
 
 @hookimpl
 def unitdisc_encoders() -> dict[str, str]:
     """Name the encoders of this plugin."""
-    return {"deep_speech": "unitdisc_speech.encoder:DeepSpeech"}
+    return {
+        "deep_speech": "unitdisc_speech.encoder:DeepSpeech",
+        "convolutions": "unitdisc_speech.convolutions:Convolutions",
+        "identity": "unitdisc_speech.identity:Identity",
+        "hubert": "unitdisc_speech.hubert:HuBERT",
+    }
 
 
 @hookimpl

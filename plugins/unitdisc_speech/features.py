@@ -1,26 +1,20 @@
-"""Log-mel filter bank with energy and deltas, and the exact number of its frames."""
+"""Log-mel filter bank with energy, and recordings at the sample rate that it is made for."""
 
 from __future__ import annotations
 
-import warnings
-from functools import cached_property
+from typing import Any
 
 import torch
 from lhotse import Fbank, FbankConfig
 from torch import Tensor
 from torch.nn import functional
 
-from unitdisc.errors import DataError, RecipeError
-
-_LOW_FREQ, _HIGH_FREQ = 20.0, 0.0
-"""Hz; 0 is the Nyquist frequency. Kaldi's defaults, stated because lhotse's differ."""
+from unitdisc.errors import DataError
+from unitdisc_speech.framing import Spectral
 
 
-class LogMel:
-    """Kaldi's log-mel filter bank (lhotse's `Fbank`): povey window, pre-emphasis 0.97, no dither.
-
-    Frame t stands for the samples [t * shift, (t + 1) * shift) and looks at ``length`` samples around their
-    middle; at both ends the signal is mirrored (Kaldi's ``snip_edges=False``).
+class LogMel(Spectral):
+    """Kaldi's log-mel filter bank (lhotse's `Fbank`).
 
     Args:
         sample_rate: Hz.
@@ -41,61 +35,40 @@ class LogMel:
         frame_shift: float,
         frame_length: float,
     ) -> None:
-        self.sample_rate, self.num_mels, self.energy, self.deltas = sample_rate, num_mels, energy, deltas
-        self.shift = round(frame_shift * sample_rate)
-        self.length = round(frame_length * sample_rate)
-        if abs(self.shift - frame_shift * sample_rate) > 1e-6 or not 0 < self.shift <= self.length:
-            raise RecipeError(
-                f"data.frame_shift: {frame_shift} s is {frame_shift * sample_rate:g} samples; "
-                f"give a whole number of samples, at most frame_length ({self.length} samples)"
-            )
+        super().__init__(
+            bands=num_mels + energy,
+            deltas=deltas,
+            sample_rate=sample_rate,
+            frame_shift=frame_shift,
+            frame_length=frame_length,
+        )
+        self.num_mels, self.energy = num_mels, energy
+
+    def make_extractor(self, **framing: Any) -> Fbank:
+        """Return lhotse's extractor."""
+        return Fbank(FbankConfig(num_filters=self.num_mels, use_energy=self.energy, **framing))
+
+    def settings(self) -> list[Any]:
+        """Return what else than the sample rate decides on the features, for a checksum."""
+        return [*self.shape, self.energy, self.shift, self.length]
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Shape of a frame: (channels, filters with energy)."""
-        return 3 if self.deltas else 1, self.num_mels + self.energy
+    def filters(self) -> Tensor:
+        """(bins, num_mels), what each filter takes of each bin of the power spectrum."""
+        weights: Tensor = self._extractor.extractor.state_dict()["_fb"]
+        return weights
 
-    def num_frames(self, num_samples: int) -> int:
-        """Return the number of frames of a recording, at least 1."""
-        return max(1, (num_samples + self.shift // 2) // self.shift)
+    @property
+    def window(self) -> Tensor:
+        """(length,), what the samples of a frame are weighted with."""
+        weights: Tensor = self._extractor.extractor.state_dict()["wav2win._window"]
+        return weights
 
-    def __call__(self, samples: Tensor) -> Tensor:
-        """Return (T, *shape) float32 of ``samples`` (N,), finite, N > 0."""
-        frames = self.num_frames(len(samples))
-        # Mirroring needs a whole window; what is shorter is continued with silence.
-        padded = functional.pad(samples, (0, max(0, self.length - len(samples))))
-        with torch.no_grad():
-            static: Tensor = self._bank.extract(padded, self.sample_rate)[:frames]  # (T, F)
-        if not self.deltas:
-            return static[:, None]
-        delta = deltas(static)
-        return torch.stack([static, delta, deltas(delta)], dim=1)
-
-    @cached_property
-    def _bank(self) -> Fbank:
-        config = FbankConfig(
-            sampling_rate=self.sample_rate,
-            # lhotse rounds the product with the rate down; the half sample keeps it from losing one.
-            frame_length=(self.length + 0.5) / self.sample_rate,
-            frame_shift=(self.shift + 0.5) / self.sample_rate,
-            dither=0.0,
-            snip_edges=False,
-            use_energy=self.energy,
-            low_freq=_LOW_FREQ,
-            high_freq=_HIGH_FREQ,
-            num_filters=self.num_mels,
-        )
-        with warnings.catch_warnings():
-            # lhotse hands tensors to numpy functions when it lays out the filters.
-            warnings.filterwarnings("ignore", "__array_wrap__ must accept", DeprecationWarning)
-            return Fbank(config)
-
-
-def deltas(features: Tensor) -> Tensor:
-    """Return the slope of a line through 5 frames, (T, F) to (T, F); first and last frame are repeated."""
-    first, last = features[:1].expand(2, -1), features[-1:].expand(2, -1)
-    padded = torch.cat([first, features, last])
-    return (2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / 10
+    @property
+    def emphasis(self) -> float:
+        """The share of the sample before that is taken off each sample."""
+        share: float = self._extractor.config.preemph_coeff
+        return share
 
 
 def num_resampled(num_samples: int, rate: int, sample_rate: int) -> int:

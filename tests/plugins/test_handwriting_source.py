@@ -67,6 +67,12 @@ def test_lines_keep_the_contract(tmp_path):
     check_data(Lines(root=labelled(tmp_path / "c"), labels=("digits",), height=24))
 
 
+def test_a_line_says_what_its_manifest_says(tmp_path):
+    folder = corpus(tmp_path, {"a.png": pixels()}, manifest=[{"writer": 7, "tags": ["x"]}])
+    fields = source(folder).split("train").fields(0)
+    assert fields == {"id": "a", "path": "a.png", "document": "a", "writer": "7"}
+
+
 def test_columns_are_read_from_left_to_right_with_ink_high(tmp_path):
     image = pixels()
     example = only(corpus(tmp_path / "c", {"x.png": image}))

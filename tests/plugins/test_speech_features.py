@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from unitdisc.errors import DataError, RecipeError
-from unitdisc_speech.features import LogMel, deltas, num_resampled, resample
+from unitdisc_speech.features import LogMel, num_resampled, resample
+from unitdisc_speech.framing import deltas
 
 
 def log_mel(**changes) -> LogMel:

@@ -106,6 +106,11 @@ def test_an_example_has_inputs_targets_and_condition(tmp_path):
     assert source.split("test")[0].conditions == {"speaker": -1}
 
 
+def test_a_speaker_that_training_does_not_know_has_a_name(tmp_path):
+    fields = prepared(corpus(tmp_path / "c")).split("test").fields(0)
+    assert (fields["speaker"], fields["sex"]) == ("f2", "f")
+
+
 def test_frame_labels_are_those_at_the_middle_of_each_frame(shared_data):
     source = prepared(shared_data / "speech_phones")
     split = source.split("test")
