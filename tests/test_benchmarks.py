@@ -95,6 +95,17 @@ def test_a_training_step_is_the_sum_of_its_parts():
     assert set(found["step"]["frames_per_second"]) == SPREAD
 
 
+def test_speech_compares_training_and_export_with_the_encoder_alone():
+    tiny = ["encoder.hidden=8", "encoder.layers=1", "encoder.channels=[4,4]", "bottleneck.num_codes=16"]
+    training, export = measured("speech.py", "--preset", "small", *tiny)
+    rates = {"frames_per_second", "ceiling_frames_per_second", "ratio"}
+    for item, task in ((training, "training"), (export, "export")):
+        assert set(item) == {"benchmark", "task", "shares", "recipe"} | rates | FACTS
+        assert item["task"] == task
+        assert sum(item["shares"].values()) == pytest.approx(1)
+        assert all(set(item[rate]) == SPREAD and item[rate]["p10"] > 0 for rate in rates)
+
+
 @pytest.fixture
 def codebook(monkeypatch):
     """The module of the codebook benchmark."""

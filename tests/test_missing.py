@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.tiny import REPOSITORY
+from tests.toy import toy_recipe
+from unitdisc import steps
+from unitdisc.errors import RecipeError
 from unitdisc.missing import left_out, without_missing
 from unitdisc.recipe import Recipe, read
+from unitdisc_heads.framewise import Framewise
 
 
 @pytest.fixture
@@ -35,3 +41,18 @@ def test_nothing_is_left_out_where_all_is_there_or_the_recipe_refuses(recipe):
     assert left_out(recipe, recipe) == []
     refusing = read(REPOSITORY / "recipes/speech/ema.yaml")
     assert without_missing(refusing, targets=(), fields=()) is refusing
+
+
+def test_a_head_that_writes_a_sequence_needs_that_target_too():
+    extra = ("evaluate.missing=skip", "heads.map={use: mapping, sequence: words}")
+    recipe = read(REPOSITORY / "recipes/speech/ema.yaml", overrides=extra)
+    kept = without_missing(recipe, targets=("phones", "phones_sequence"))
+    assert set(recipe.heads) - set(kept.heads) == {"map"}
+
+
+def test_when_every_head_is_left_out_and_nothing_decodes_there_is_nothing_to_learn(tmp_path):
+    recipe = toy_recipe()
+    heads = {"probe": replace(recipe.heads["probe"], component=Framewise, arguments={"target": "words"})}
+    evaluate = replace(recipe.evaluate, missing="skip")
+    with pytest.raises(RecipeError, match="neither decoder nor heads"):
+        steps.train(replace(recipe, heads=heads, decoder=None, evaluate=evaluate), tmp_path)

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tests.test_train import assert_same, final, log
-from tests.toy import ToySource, toy_recipe
+from tests.toy import ToyProbe, ToySource, toy_recipe
 from unitdisc import scoring, state, steps
 from unitdisc.display import Display
 from unitdisc.errors import DataError
-from unitdisc.evaluate import evaluate
+from unitdisc.evaluate import evaluate, values
 from unitdisc.model import build
 from unitdisc.recipe import Recipe
 from unitdisc.train import Trainer
@@ -94,6 +94,24 @@ def test_a_split_and_metrics_of_its_own(tmp_path: Path):
     there, here = (scores(tmp_path / name)[12] for name in ("train", "test"))
     assert list(there) == list(here) == ["score.codes"]
     assert there != here
+
+
+def test_only_heads_that_are_scored_predict(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    predict = ToyProbe.predict
+
+    def counted(self: ToyProbe, *arguments: Any) -> Any:
+        asked.append(len(arguments[1]))
+        return predict(self, *arguments)
+
+    monkeypatch.setattr(ToyProbe, "predict", counted)
+    source, recipe = ToySource(), scored()
+    model = build(recipe, source.features, source.targets, source.conditions)
+    split = source.split("test")
+    values(model, split, recipe, ["codes"])
+    assert asked == []
+    values(model, split, recipe, ["codes", "accuracy"])
+    assert sum(asked) == len(split)  # each batch once, not each example
 
 
 def test_a_split_that_does_not_exist_is_named_before_the_first_step(tmp_path: Path):

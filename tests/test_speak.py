@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.tiny import command
 from unitdisc.data import collate
 from unitdisc.report.spectrograms import spectrograms
 from unitdisc.run import load
+from unitdisc.sound import Sounds
 from unitdisc.voices import Voices
 
 FEW = "iterations=3"
@@ -90,6 +92,17 @@ def test_the_files_are_as_long_as_the_recording_heard_and_not_cut_off(run):
         assert np.abs(samples).max() == pytest.approx(min(file["peak"], 1.0), abs=1e-4)
         assert file["gain"] == pytest.approx(min(1.0, 1 / file["peak"]))
         assert file["peak"] > 1e-3
+
+
+def test_a_loud_sound_is_scaled_down_and_its_features_are_compared_with_those_given(tmp_path):
+    source = SimpleNamespace(featurize=lambda samples, _: torch.from_numpy(samples)[:, None])
+    vocoder = SimpleNamespace(invert=lambda *_: (np.array([2, -4, 1], np.float32), 10))
+    sounds = Sounds(tmp_path, source, vocoder)
+    sounds.write(torch.zeros(3, 1), sentence="a", kind="source", source_speaker=None, target_speaker=None)
+    assert soundfile.read(tmp_path / "001-a-source.wav")[0] == pytest.approx([0.5, -1, 0.25], abs=1e-4)
+    (written,) = sounds.written
+    assert (written.peak, written.gain, written.seconds) == (4, 0.25, 0.3)
+    assert written.mse == pytest.approx((0.5**2 + 1 + 0.25**2) / 3)
 
 
 def test_the_same_command_gives_the_same_bytes_and_another_seed_does_not(run, tmp_path):
@@ -189,6 +202,20 @@ def test_a_decoder_without_condition_speaks_in_one_voice(corpora, tmp_path):
     assert [file["kind"] for file in about(run / "audio")["files"]] == ["source", "units"]
     refused = one_line(command("speak", run, FEW, "--speaker", "voice0"), 2)
     assert "knows but one voice; train with decoder.condition set to a condition" in refused
+
+
+def test_the_first_sentences_are_said_where_the_corpus_names_no_speakers(tmp_path):
+    tiny.write_corpora(tmp_path)
+    manifest = tmp_path / "speech" / "manifest.jsonl"
+    entries = [json.loads(line) for line in manifest.read_text().splitlines()]
+    manifest.write_text("".join(json.dumps({**entry, "speaker": None}) + "\n" for entry in entries))
+    run = trained(tmp_path, tmp_path / "run", "speech", "decoder.condition=null")
+    done = command("speak", run, FEW)
+    assert "there is one voice" in one_line(done, 0)
+    spoken = [(file["sentence"], file["kind"]) for file in about(run / "audio")["files"]]
+    assert spoken == [(f"utt{number:02}", kind) for number in (3, 7, 11, 15) for kind in ("source", "units")]
+    assert command("speak", run, FEW, "--limit", "2", "--split", "train").code == 0
+    assert len(about(run / "audio")["files"]) == 4
 
 
 def test_a_recipe_without_decoder_is_one_line(corpora, tmp_path):

@@ -94,6 +94,33 @@ def test_fewer_pieces_than_asked_for_are_said(tmp_path: Path):
     assert "(5,000 were asked for; there is nothing more to merge)" in done.out
 
 
+def test_more_pieces_than_fit_into_a_number_are_as_many_as_there_are(tmp_path: Path):
+    units = exported(tmp_path / "units")
+    for size in ("5000", "99999999999"):
+        assert command("subwords", "train", units, "--size", size, "--out", tmp_path / size).code == 0
+    pieces = [(tmp_path / size / "pieces.json").read_bytes() for size in ("5000", "99999999999")]
+    assert pieces[0] == pieces[1]
+
+
+def test_a_file_without_lines_gives_one_without_lines(tmp_path: Path):
+    units = exported(tmp_path / "units")
+    command("subwords", "train", units, "--size", "20", "--out", tmp_path / "model")
+    empty = units.with_name("empty.jsonl")
+    empty.touch()
+    done = command("subwords", "encode", tmp_path / "model", empty, "--out", tmp_path / "pieces")
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "pieces").read_bytes() == b""
+
+
+def test_a_run_that_quantises_nothing_has_no_units(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path):
+    recipe = tiny.corpora(tmp_path_factory.getbasetemp()) / "lines.yaml"
+    changes = ("bottleneck={use: none}", "metrics=null", "export.formats=[]", "train.steps=1")
+    assert command("train", recipe, "--out", tmp_path / "run", *changes).code == 0
+    done = command("subwords", "train", tmp_path / "run", "--size", "20", "--out", tmp_path / "model")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "bottleneck none quantises nothing; there are no units" in done.err
+
+
 def test_deduplicate_counts_for_every_format_and_stands_in_the_sidecar(ran: Ran, tmp_path: Path):
     formats = ("--format", "jsonl", "--format", "km", "--format", "ctm")
     done = command("export", ran.folder, *formats, "--deduplicate", "--out", tmp_path / "units")
@@ -138,6 +165,7 @@ def test_a_missing_sentencepiece_is_one_line(tmp_path: Path, monkeypatch: pytest
         (("train", "TMP/nowhere", "--size", "20", "--out", "OUT"), 5, "no run is here"),
         (("train", "TMP/alone.jsonl", "--size", "20", "--out", "OUT"), 3, "units.meta.json is not beside it"),
         (("train", "TMP/pairs/units-test.jsonl", "--size", "20", "--out", "OUT"), 3, "units have 2 codes"),
+        (("encode", "MODEL", "TMP/units/large.jsonl", "--out", "OUT"), 3, "large.jsonl: b: found code 6"),
         (("train", "TMP/foreign/a.jsonl", "--size", "20", "--out", "OUT"), 5, "'num_codebooks' is missing"),
         (("encode", "TMP/nowhere", "UNITS", "--out", "OUT"), 5, "no subwords are here"),
         (
@@ -155,6 +183,9 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(arguments, code, found
     (tmp_path / "alone.jsonl").write_text(units.read_text())
     (tmp_path / "wrong.jsonl").write_text('{"file": "a", "pieces": [1]}\n{"file": "b", "pieces": [900]}\n')
     (tmp_path / "short.jsonl").write_text('{"file": "a", "pieces": [1], "durations": []}\n')
+    (tmp_path / "units" / "large.jsonl").write_text(
+        '{"file": "a", "units": [5]}\n{"file": "b", "units": [6]}\n'
+    )
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "a.jsonl").write_text(units.read_text())
     (tmp_path / "foreign" / "units.meta.json").write_text('{"num_codes": 6}')

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.toy import toy_recipe
 from unitdisc import recipe, trial
 
 TINY = ["data.root=nowhere", "train.batch_frames=160", "train.threads=1"]
@@ -27,6 +28,12 @@ def test_every_kind_of_recipe_is_tried_without_data(name):
     assert found["device"] == "CPU, 1 threads"
     assert float(found["time of a step"].split()[0]) > 0
     assert re.fullmatch(r"[\d,]+ MiB of the process", found["peak memory"])
+
+
+def test_a_head_that_does_not_ask_for_the_kind_of_its_target_is_given_labels_of_frames():
+    found, conditions = trial._asked_for(toy_recipe())
+    assert {name: spec.kind for name, spec in found.items()} == {"states": "frames"}
+    assert conditions == {}
 
 
 def test_the_whole_time_is_the_steps_times_the_time_of_one(monkeypatch):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from unitdisc.missing import without_missing
 from unitdisc.parts import Batch, Padded, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from unitdisc.model import Model
@@ -178,10 +180,7 @@ def _score(model: Model, split: Split, views: Iterator[View], metrics: dict[str,
 
 def _update(model: Model, split: Split, view: View, metrics: dict[str, Metric]) -> None:
     batch = view.batch
-    predictions = {
-        name: head.predict(view.looks[model.places[name]], batch.inputs.lengths)
-        for name, head in model.heads.items()
-    }
+    predicted = cache(partial(_predicted, model, view))
     carried = {"inputs": batch.inputs, "latents": view.latents, "values": view.seen}
     needs = {need for metric in metrics.values() for need in metric.needs}
     for row, key in enumerate(batch.keys):
@@ -192,13 +191,35 @@ def _update(model: Model, split: Split, view: View, metrics: dict[str, Metric]) 
             num_frames=int(batch.inputs.lengths[row]),
             stride=model.stride,
             targets={name: _row(target, row) for name, target in batch.targets.items()},
-            predictions={name: rows[row].cpu().numpy() for name, rows in predictions.items()},
+            predictions=_Predictions(tuple(model.heads), predicted, row),
             fields=split.fields(view.indices[row]),
             frame_rate=model.features.frame_rate,
             **{need: _row(carried[need], row) for need in needs},
         )
         for metric in metrics.values():
             metric.update(item)
+
+
+@torch.inference_mode()
+def _predicted(model: Model, view: View, name: str) -> list[Tensor]:
+    """Return what a head predicts for each example of a batch."""
+    return model.heads[name].predict(view.looks[model.places[name]], view.batch.inputs.lengths)
+
+
+class _Predictions(Mapping[str, np.ndarray]):
+    """What the heads predict for one example; no head runs before a metric asks for it."""
+
+    def __init__(self, names: tuple[str, ...], predicted: Callable[[str], list[Tensor]], row: int) -> None:
+        self.names, self.predicted, self.row = names, predicted, row
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.predicted(name)[self.row].cpu().numpy()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 def _row(padded: Padded, row: int) -> np.ndarray:

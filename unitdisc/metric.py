@@ -26,7 +26,8 @@ class Evaluated:
         num_frames: T, so S = ceil(T / stride).
         stride: Input frames per unit.
         targets: References by name: (T,) int64 with -1 where unlabelled, or (U,) int64.
-        predictions: By head name: (T,) for a "frames" head, (U',) for a "sequence" head.
+        predictions: By head name: (T,) for a "frames" head, (U',) for a "sequence" head. A head runs when it is
+            first asked for.
         fields: What the corpus says of it in single values, as text: its speaker or writer among them.
         frame_rate: Frames per second; 1.0 for columns of an image.
         inputs: (T, ...) float32, as the encoder sees them; None where no metric needs them.
@@ -40,7 +41,7 @@ class Evaluated:
     num_frames: int
     stride: int
     targets: dict[str, np.ndarray] = field(default_factory=dict)
-    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    predictions: Mapping[str, np.ndarray] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     frame_rate: float = 1.0
     inputs: np.ndarray | None = None

@@ -24,7 +24,11 @@ def without_missing(
     """
     if recipe.evaluate.missing == "refuse":
         return recipe
-    heads = {name: use for name, use in recipe.heads.items() if _exists(use, "target", targets)}
+    heads = {
+        name: use
+        for name, use in recipe.heads.items()
+        if _exists(use, "target", targets) and _exists(use, "sequence", targets)
+    }
     metrics = {
         name: use
         for name, use in recipe.metrics.items()

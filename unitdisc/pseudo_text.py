@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unitdisc.errors import DataError, StorageError
+from unitdisc.errors import DataError, RecipeError, StorageError
 from unitdisc.unit_lines import read_units
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ def of_run(folder: Path, split: str) -> PseudoText:
     from unitdisc.run import load  # noqa: PLC0415
 
     run = load(folder)
+    if run.model.bottleneck.num_codes == 0:
+        raise RecipeError(
+            f"{folder}: bottleneck {run.recipe.bottleneck.name} quantises nothing; there are no units"
+        )
     run.model.to(device.choose(run.recipe.train))
     return _explained({item.key: item.codes for item in run.units(split)}, run.meta())
 
@@ -57,18 +61,22 @@ def of_file(path: Path) -> PseudoText:
         )
     try:
         meta = read_json(path.with_name(META))
-        return _explained(_arrays(path, meta["num_codebooks"]), meta)
+        return _explained(_arrays(path, meta["num_codes"], meta["num_codebooks"]), meta)
     except KeyError as error:
         raise StorageError(f"{path.with_name(META)}: {error} is missing; export the units anew") from error
 
 
-def _arrays(path: Path, num_codebooks: int) -> dict[str, np.ndarray]:
+def _arrays(path: Path, num_codes: int, num_codebooks: int) -> dict[str, np.ndarray]:
     found = {}
     for key, units in read_units(path).items():
         codes = np.array(units, np.int64).reshape(len(units), -1 if units else num_codebooks)
         if codes.shape[1] != num_codebooks:
             raise DataError(
                 f"{path}: {key}: units have {codes.shape[1]} codes, not the {num_codebooks} of the sidecar beside it"
+            )
+        if codes.max(initial=0) >= num_codes:
+            raise DataError(
+                f"{path}: {key}: found code {codes.max()}; the sidecar beside it knows 0 to {num_codes - 1}"
             )
         found[key] = codes
     return found

@@ -31,14 +31,15 @@ class Rate:
 def rates(codes: Sequence[np.ndarray], pieces: Iterable[Sequence[int]]) -> list[Rate]:
     """Return the rates of ``codes`` (S, Q), of the same without repeats, of their ``pieces``, and of durations."""
     return [
-        _rate("codes", np.concatenate(codes)),
-        _rate("deduplicated", np.concatenate([without_repeats(sequence) for sequence in codes])),
-        _rate("pieces", np.concatenate([np.array(item, np.int64) for item in pieces])),
-        _rate("durations", np.concatenate([durations(sequence) for sequence in codes])),
+        _rate("codes", codes),
+        _rate("deduplicated", [without_repeats(sequence) for sequence in codes]),
+        _rate("pieces", [np.array(item, np.int64) for item in pieces]),
+        _rate("durations", [durations(sequence) for sequence in codes]),
     ]
 
 
-def _rate(name: str, symbols: np.ndarray) -> Rate:
+def _rate(name: str, sequences: Sequence[np.ndarray]) -> Rate:
+    symbols = np.concatenate(sequences) if sequences else np.zeros(0, np.int64)
     _, counts = np.unique(symbols, axis=0, return_counts=True)
     shares = counts / max(1, len(symbols))
     return Rate(name, len(symbols), float(-(shares * np.log2(shares)).sum()) + 0.0)  # + 0.0: not -0.0

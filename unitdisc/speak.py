@@ -51,7 +51,7 @@ def speak(
         run: Whose units.
         split: Where the sentences are from; None takes the split that the recipe scores.
         speakers: Voices for every sentence; () gives each sentence one voice, going through all of them.
-        sentences: Ids; () takes the first of every speaker.
+        sentences: Ids; () takes the first of every speaker, and where none is named the first eight.
         limit: Sentences at most.
         vocoder: Name of the vocoder; None takes the data source's own.
         options: Its parameters as ``key=value``.
@@ -118,7 +118,7 @@ def _vocoder(run: Run, name: str | None, options: Sequence[str]) -> Use:
 
 
 def _chosen(examples: Split, split: str, sentences: Sequence[str], condition: str) -> list[int]:
-    """Return the places of ``sentences``, or of the first of every speaker."""
+    """Return the places of ``sentences``, or of the first of every speaker, or of the first where none is named."""
     if sentences:
         places = {key: index for index, key in enumerate(examples.keys)}
         for key in sentences:
@@ -129,7 +129,7 @@ def _chosen(examples: Split, split: str, sentences: Sequence[str], condition: st
     first: dict[str | None, int] = {}
     for index in range(len(examples)):
         first.setdefault(examples.fields(index).get(condition), index)
-    return list(first.values())
+    return list(first.values()) if first.keys() - {None} else list(range(len(examples)))[:_DRAWN]
 
 
 def _about(run: Run, split: str, vocoder: Use) -> dict[str, Any]:

@@ -61,11 +61,12 @@ def _train(recipe: Recipe, folder: RunFolder, chosen: torch.device, lines: Seque
         folder.claim(recipe)
     distributed.barrier()
     source = _prepared(recipe)
-    lines = [*lines, *left_out(recipe, without_missing(recipe, targets=source.targets))]
     split = _training_split(source, recipe)
     found, complaints = checkpoint.newest(folder.checkpoints)
     model = _model(recipe, source).to(chosen)
     _rehearse(recipe, source, model)
+    fields = source.split(recipe.evaluate.split).fields(0)
+    lines = [*lines, *left_out(recipe, without_missing(recipe, targets=source.targets, fields=fields))]
     scored = source.split(scoring.split_name(recipe)) if recipe.train.score_every else None
     trainer = Trainer(recipe, model=model, split=split, folder=folder, scored=scored)
     start = found.step if found else 0
@@ -220,7 +221,7 @@ def _check_cuttable(split: Split, source: DataSource) -> None:
 def _model(recipe: Recipe, source: DataSource) -> Model:
     model = build(recipe, source.features, source.targets, source.conditions)
     learning = any(p.requires_grad for part in (model.encoder, model.project) for p in part.parameters())
-    if recipe.decoder is None and not recipe.heads and learning:
+    if model.decoder is None and not model.heads and learning:
         raise RecipeError("the recipe has neither decoder nor heads, so there is nothing to learn; add one")
     return model
 

@@ -94,6 +94,8 @@ class Subwords:
         texts = [text for text in map(alphabet._text, sequences) if text]
         if not texts:
             raise DataError("subwords: there is no unit to learn from; give sequences that are not empty")
+        # Each merge leaves a letter less, and sentencepiece takes memory for as many pieces as it is asked for.
+        size = min(size, letters + 1 + sum(map(len, texts)))
         # A line of its own makes each code known and adds no pair, so merges stay those of the sequences.
         texts += map(chr, range(_FIRST, _FIRST + letters))
         longest = min(_LONGEST * num_codebooks, 512)

@@ -149,7 +149,9 @@ def _asked_for(recipe: Recipe) -> tuple[dict[str, TargetSpec], dict[str, tuple[s
         parts = skeleton(recipe)
         for use in recipe.explaining():
             parts.completed(use, targets=targets, conditions=conditions)
-    heard = {name: TargetSpec(spec.kind.heard, symbols) for name, spec in targets.items()}
+    heard = {
+        name: TargetSpec(getattr(spec.kind, "heard", "frames"), symbols) for name, spec in targets.items()
+    }
     return heard, dict.fromkeys(conditions, symbols)
 
 

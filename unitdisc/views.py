@@ -36,7 +36,7 @@ def supplied_to(use: Use, supplied: Mapping[str, Any], bottleneck: Bottleneck) -
         dim = bottleneck.num_codebooks * bottleneck.num_codes
         if dim == 0:
             raise RecipeError(
-                f"{use.where}: the bottleneck quantises nothing, so head {use.name} has no units to look at; "
+                f"{use.where}: the bottleneck quantises nothing, so a {use.name} head has no units to look at; "
                 "look at bottleneck, encoder or input, or leave the head out"
             )
         return {**supplied, "dim": dim}

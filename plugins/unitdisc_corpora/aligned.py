@@ -24,7 +24,8 @@ class Aligned(Reader):
 
     FOLDER holds, at any depth
       SPEAKER/NAME.wav       or FLAC, OGG, AIFF; one channel. The folder is the
-                             speaker; none where they lie in FOLDER itself
+                             speaker; none where they lie in FOLDER itself or
+                             in a folder called train, dev or test
       SPEAKER/NAME.TextGrid  long or short, tiers "phones" and "words"; or in a
                              folder of the same form (alignments=FOLDER)
       SPEAKER/NAME.lab       optional, what is said (also .txt)
@@ -33,9 +34,9 @@ class Aligned(Reader):
     Where all recordings lie in folders such as train, dev and test, these are the splits; else all is train.
 
     Args:
-        train: Folders at the top to train on.
-        dev: Folders at the top that choose between models.
-        test: Folders at the top to score.
+        train: Folders to train on.
+        dev: Folders that choose between models.
+        test: Folders to score.
         alignments: Folder of the alignments; FOLDER itself where it is left out.
         plain_phones: Take word positions, stress digits and capitals off the phones: AH0 is ah.
         empty: Phone that an interval without text stands for, such as sil; nothing leaves it unlabelled.
@@ -88,20 +89,26 @@ class Aligned(Reader):
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         if not paths:
             raise DataError(f"{folder}: no recordings in there (accepted: {', '.join(sorted(SUFFIXES))})")
-        tops = {path: path.relative_to(folder).parts[0] for path in paths}
-        if any(self.named.values()):
-            splits = {part.name: split for split, part in named_parts(folder, self.named)}
-        else:
-            splits = {top: split_of(top) or "" for top in set(tops.values())}
-            if not all(splits.values()):
-                splits = {}
-        found = {}
-        for path, top in tops.items():
-            base = folder / top if top in splits else folder
-            speaker = path.parent.name if path.parent != base else ""
-            if top in splits or not any(self.named.values()):
-                found[path] = splits.get(top, "train"), speaker
-        return found
+        parts = named_parts(folder, self.named) if any(self.named.values()) else _parts(paths, folder)
+        return {
+            path: (split, _speaker(path, folder, part))
+            for split, part in parts
+            for path in paths
+            if path.is_relative_to(part)
+        }
+
+
+def _parts(paths: list[Path], folder: Path) -> list[tuple[str, Path]]:
+    """Return (split, folder) of the folders at the top where all of them are called splits; else all is train."""
+    tops = sorted({folder / path.relative_to(folder).parts[0] for path in paths})
+    found = [(split, top) for top in tops if top.is_dir() and (split := split_of(top.name))]
+    return found if len(found) == len(tops) else [("train", folder)]
+
+
+def _speaker(path: Path, folder: Path, part: Path) -> str:
+    """Return the name of the folder of a recording, nothing where that is the corpus or called a split."""
+    nobody = [folder, part] if split_of(part.name) else [folder]
+    return "" if path.parent in nobody else path.parent.name
 
 
 def _keys(paths: list[Path], folder: Path) -> dict[Path, str]:

@@ -48,7 +48,7 @@ class Alignments:
         return bool(self._grids or self._ctm)
 
     def tables(self, key: str, place: str) -> dict[str, list[Timed]] | None:
-        """Return the labels of a recording by table, or None where it has none.
+        """Return the labels of a recording by table, or None where it has none, of phones where others have them.
 
         Args:
             key: Its id, by which a CTM knows it.
@@ -56,7 +56,7 @@ class Alignments:
         """
         if self._ctm:
             tables = {name: labels[key] for name, labels in self._ctm.items() if key in labels}
-            return tables or None
+            return tables if next(iter(self._ctm)) in tables else None
         return self._from_grid(self._grids[place]) if place in self._grids else None
 
     def _from_grid(self, path: Path) -> dict[str, list[Timed]]:

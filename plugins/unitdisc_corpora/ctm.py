@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def read(
     path: Path, *, symbol: Callable[[str], str] = str, known: Collection[str] | None = None
 ) -> dict[str, list[Timed]]:
-    """Return the labels by id, sorted by start; ``symbol`` brings each symbol into its form.
+    """Return the labels by id; ``symbol`` brings each symbol into its form.
 
     Where none of its ids is one of ``known``, that is a `DataError`: times by recording are none by utterance.
     Lines that begin with ``;;`` are comments.
@@ -42,4 +42,4 @@ def read(
             f"{path}: has the id {next(iter(found))!r} and others, but none of an utterance, such as "
             f"{next(iter(known))!r}; give times by utterance"
         )
-    return {key: sorted(labels, key=lambda label: label.start) for key, labels in found.items()}
+    return found

@@ -49,7 +49,8 @@ class FrameLabels:
             after = first + len(list(run))
             start = 0.0 if first == 0 else edge + first * self.shift
             end = num_samples / rate if after == len(symbols) else edge + after * self.shift
-            labels.append(Timed(start, end, self.symbol(symbol)))
+            if start < end:  # one frame more than there should be may begin behind the end
+                labels.append(Timed(start, end, self.symbol(symbol)))
             first = after
         return labels
 
@@ -59,7 +60,7 @@ class FrameLabels:
         With snip_edges, Kaldi's default, windows lie inside the recording, so that the middle of the first is
         half a window from its beginning; without, it is half a shift.
         """
-        shift, length = round(self.shift * rate), round(self.length * rate)
+        shift, length = max(1, round(self.shift * rate)), round(self.length * rate)
         inside = 1 + (num_samples - length) // shift
         whole = (num_samples + shift // 2) // shift
         if abs(count - inside) <= 1:

@@ -179,9 +179,11 @@ def _segments(part: Path, paths: dict[str, tuple[Path, str]]) -> dict[str, _Part
             recording, start, end = text.split()
             span = float(start), float(end)
         except ValueError:
+            recording, span = "", (0.0, 0.0)
+        if not 0 <= span[0] < span[1]:
             raise DataError(
-                f"{where}: found {text[:60]!r}; write utterance, recording, start and end"
-            ) from None
+                f"{where}: found {text[:60]!r} for {key}; write utterance, recording, start and end in seconds"
+            )
         if recording not in paths:
             raise DataError(
                 f"{where}: {key} is a part of {recording!r}, which is not in wav.scp; add it there"

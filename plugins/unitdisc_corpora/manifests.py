@@ -43,14 +43,14 @@ class Lhotse(Reader):
     def read(self, folder: Path) -> Iterator[Recorded]:
         """Yield the utterances of all manifests."""
         folder = require_folder(folder)
-        found: dict[str, dict[str, Path]] = {}
+        found: dict[tuple[str, str], dict[str, Path]] = {}
         for path in sorted(folder.iterdir()):
             if name := _NAME.fullmatch(path.name):
-                found.setdefault(name["part"] or name["corpus"] or "train", {})[name["kind"]] = path
+                found.setdefault((name["corpus"] or "", name["part"] or ""), {})[name["kind"]] = path
         if not found:
             raise DataError(f"{folder}: {_LAYOUT}")
-        for part, kinds in found.items():
-            split = split_of(part) or part
+        for (corpus, part), kinds in found.items():
+            split = split_of(part or corpus) or part or "train"
             if "cuts" in kinds:
                 yield from _cuts(kinds["cuts"], split)
             else:

@@ -15,20 +15,20 @@ def require_folder(folder: Path) -> Path:
     """Return the absolute path of an existing folder."""
     if not folder.is_dir():
         raise DataError(
-            f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; give the corpus folder"
+            f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; give a folder that exists"
         )
     return folder.resolve()
 
 
 def named_parts(folder: Path, named: Mapping[str, Sequence[str]]) -> list[tuple[str, Path]]:
-    """Return (split, folder) of parts that the user names. Raises `DataError` where one is not there."""
-    for names in named.values():
-        for name in names:
-            if not (folder / name).is_dir():
-                found = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())) or "none"
-                raise DataError(
-                    f"{folder}: no folder {name!r} in there (found: {found}); name one that exists"
-                )
+    """Return (split, folder) of parts that the user names. Raises `DataError` where one is not there, or twice."""
+    all_names = [name for names in named.values() for name in names]
+    for name in all_names:
+        if not (folder / name).is_dir():
+            found = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())) or "none"
+            raise DataError(f"{folder}: no folder {name!r} in there (found: {found}); name one that exists")
+        if all_names.count(name) > 1:
+            raise DataError(f"{folder}: {name!r} is named twice for train, dev and test; name it once")
     return [(split, folder / name) for split, names in named.items() for name in names]
 
 

@@ -58,7 +58,7 @@ class _Reader:
         start, end, text = self.number(), self.number(), self.text()
         if not 0 <= start <= end:
             raise self.error(f"has an interval from {start:g} to {end:g} s; correct it")
-        return Timed(start, end, text.strip())
+        return Timed(start, end, " ".join(text.split()))
 
     def text(self) -> str:
         found = self.token()
@@ -77,7 +77,7 @@ class _Reader:
 
     def count(self) -> int:
         value = self.number()
-        if value != int(value) or value < 0:
+        if not value.is_integer() or value < 0:
             raise self.error(f"has {value:g} where a number of items belongs; save it in Praat again")
         return int(value)
 

@@ -101,12 +101,13 @@ def _sentence(path: Path, split: str) -> Recorded:
 def _labels(path: Path, rate: int) -> list[Timed]:
     found = []
     for number, line in lines(path):
-        first, last, *symbol = line.split()
-        if not (first.isdigit() and last.isdigit() and len(symbol) == 1):
+        try:
+            first, last, symbol = line.split()
+            found.append(Timed(int(first) / rate, int(last) / rate, symbol))
+        except ValueError:
             raise DataError(
                 f"{path}:{number}: found {line[:60]!r}; write first sample, last sample and symbol"
-            )
-        found.append(Timed(int(first) / rate, int(last) / rate, symbol[0]))
+            ) from None
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from unitdisc.errors import DataError
 from unitdisc.metric import Metric
+from unitdisc.repeats import durations, without_repeats
 from unitdisc_metrics.entropy import entropy
 from unitdisc_metrics.named import codes
 from unitdisc_metrics.tuple_counts import TupleCounts
@@ -43,11 +44,10 @@ class Bitrate(Metric):
     def update(self, item: Evaluated) -> None:
         """Count the units and runs of one utterance."""
         units = codes(item)
-        starts = np.flatnonzero(np.r_[True, (units[1:] != units[:-1]).any(axis=1)][: len(units)])
-        runs, lengths = units[starts], np.diff(np.append(starts, len(units)))
+        runs = without_repeats(units)
         self._counts["fixed"].add(units)
         self._counts["deduplicated"].add(runs)
-        self._counts["with_durations"].add(np.column_stack([runs, lengths]))
+        self._counts["with_durations"].add(np.column_stack([runs, durations(units)]))
         self._seconds += item.num_frames / item.frame_rate
         self._nominal += units.size * log2(item.num_codes)
 

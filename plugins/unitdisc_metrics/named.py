@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from unitdisc.errors import RecipeError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from unitdisc.metric import Evaluated
@@ -55,7 +57,7 @@ def codes(item: Evaluated, book: int | None = None) -> np.ndarray:
     return item.codes[:, book : book + 1]
 
 
-def _entry(item: Evaluated, what: str, name: str, entries: dict[str, np.ndarray]) -> np.ndarray:
+def _entry(item: Evaluated, what: str, name: str, entries: Mapping[str, np.ndarray]) -> np.ndarray:
     if name not in entries:
         accepted = ", ".join(sorted(entries)) or f"none, the run has no {what}"
         raise RecipeError(f"{item.key}: no {what} '{name}' to score (accepted: {accepted})")

@@ -41,7 +41,8 @@ class SpeakerProbe(Metric):
         on: "input": the features as the encoder sees them. "encoder": latents before the bottleneck.
             "bottleneck": what decoder and heads see. "units": the codes.
         field: Manifest field that names the speaker (or the writer).
-        folds: Parts of the cross-validation; as many as utterances, or more, leave one out at a time.
+        folds: Parts of the cross-validation, each with as many utterances of one speaker as of another; as many
+            as a speaker has utterances, or more, leave one of each speaker out at a time.
         shrinkage: Weight of the sphere in the covariance; 1 compares distances to the speakers' means.
         seed: Of the division into folds.
     """
@@ -75,9 +76,11 @@ class SpeakerProbe(Metric):
         vectors, speakers = self._probed()
         order = np.random.Generator(np.random.PCG64(self._seed)).permutation(len(speakers))
         order = order[np.argsort(speakers[order], kind="stable")]
-        # Neighbours in this order are of one speaker, so its utterances go to different folds.
+        # Each fold takes one utterance of every speaker. Had it more of one than of another, its probe would have
+        # heard less of just those that it is asked for, and one that knows nothing would fall below chance.
+        alike = speakers[order]
         folds = np.empty(len(order), np.int64)
-        folds[order] = np.arange(len(order)) % self._folds
+        folds[order] = (np.arange(len(order)) - np.searchsorted(alike, alike)) % self._folds
         found = np.empty_like(speakers)
         for fold in np.unique(folds):
             known, asked = folds != fold, folds == fold

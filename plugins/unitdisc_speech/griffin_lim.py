@@ -58,8 +58,8 @@ class GriffinLim(Vocoder):
         log_mels = features[:, 0, int(made.energy) :].cpu()
         if not log_mels.isfinite().all() or log_mels.max() > _LOUDEST:
             raise DataError(
-                f"griffin_lim: log-mel values reach {log_mels.max():g}, speech stays below 20; look at the features, "
-                "or train the decoder that made them for longer"
+                f"griffin_lim: log-mel values from {log_mels.min():g} to {log_mels.max():g}, those of speech stay "
+                "between -20 and 20; look at the features, or train the decoder that made them for longer"
             )
         emphasised = self.signal(powers(log_mels, made.filters).sqrt(), made)
         samples = _deemphasised(emphasised, made)[: len(features) * made.shift]

@@ -13,9 +13,11 @@ Both take turns with what they are compared with in one process: step, ceiling, 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,9 +99,11 @@ def _recipe(options: argparse.Namespace, root: Path, num_steps: int) -> Recipe:
             f"train.threads={options.threads}",
             f"train.steps={num_steps}",
             f"train.checkpoint_every={num_steps}",
+            "train.device=cpu",  # the clock does not wait for another device
             *options.overrides,
             "evaluate.split=train",
             "export.splits=[train]",
+            "train.score_every=null",  # after the last step it would count as part of that
             "train.batches_per_step=1",  # the clock counts steps by batches
         ],
     )
@@ -133,7 +137,7 @@ class Ceiled(Clock):
     def batches(self, inner: Callable[[], Iterator[Batch]]) -> Iterator[Batch]:
         """Yield what ``inner`` yields."""
         for batch in super().batches(inner):
-            self.batch = self.model.standardized(batch.to(next(self.model.parameters()).device))
+            self.batch = batch
             yield batch
 
     def finish(self) -> None:
@@ -144,7 +148,7 @@ class Ceiled(Clock):
         self.began = time.perf_counter()
 
     def _passed(self, batch: Batch) -> float:
-        encoder = self.model.encoder
+        encoder, batch = self.model.encoder, self.model.standardized(batch.to(self.model.device))
         state = {name: value.clone() for name, value in encoder.named_buffers()}
         began = time.perf_counter()
         latents = self.encode(batch.inputs).values
@@ -157,7 +161,8 @@ class Ceiled(Clock):
 
 def _exported(asked: Recipe, folder: Path, runs: int) -> Seen:
     """Export the units of the training split again and again, each time from files to files."""
-    steps.train(asked, folder)
+    with redirect_stdout(sys.stderr):  # standard output is for what is measured
+        steps.train(asked, folder)
     run = unitdisc.load(folder)
     split = run.source.split("train")
     with torch.inference_mode():
@@ -178,11 +183,7 @@ def _exported(asked: Recipe, folder: Path, runs: int) -> Seen:
             for _, batch in ready:
                 encode(batch.inputs)
             step[CEILING] = time.perf_counter() - began
-    clock.steps, clock.frames = (
-        clock.steps[1:],
-        clock.frames[1:],
-    )  # the first uses everything for the first time
-    return clock
+    return Seen(clock.steps[1:], clock.frames[1:])  # the first uses everything for the first time
 
 
 def _attach(clock: Clock, run: Run) -> None:

@@ -126,6 +126,7 @@ def train(options: Any, folder: Path) -> Clock:
             f"train.checkpoint_every={steps}",
             "train.device=cpu",
             *options.overrides,
+            "train.score_every=null",  # after the last step it would count as part of that
             "train.batches_per_step=1",  # the clock counts steps by batches
         ],
     )
@@ -162,6 +163,7 @@ def attach(clock: Clock, trainer: Trainer) -> None:
 
     def finish_and_save() -> None:
         clock.finish()
+        torch.Tensor.backward = backward  # what another trainer does is no part of this one's last step
         save()
 
     trainer._save = finish_and_save

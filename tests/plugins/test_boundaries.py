@@ -114,6 +114,11 @@ def test_perfect_boundaries_score_one_everywhere() -> None:
     assert (found["value"], found["r_value"], found["over_segmentation"]) == (1, 1, 0)
 
 
+def test_units_that_never_change_find_nothing() -> None:
+    found = score(boundaries(), [utterance([0, 0, 0, 0], [0, 0, 1, 1])])
+    assert (found["value"], found["precision"], found["recall"], found["over_segmentation"]) == (0, 0, 0, -1)
+
+
 def test_tolerance_is_in_seconds_of_the_frame_rate() -> None:
     item = utterance([0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 1, 1])
     fast = Evaluated(**{**vars(item), "frame_rate": 100.0})
@@ -121,6 +126,9 @@ def test_tolerance_is_in_seconds_of_the_frame_rate() -> None:
     assert score(Boundaries(target="phones"), [fast])["hits"] == 1  # two frames of 10 ms
     assert score(Boundaries(target="phones"), [slow])["hits"] == 0
     assert score(Boundaries(target="phones", tolerance=0.04), [slow])["hits"] == 1
+    far = utterance([0] * 29 + [1] * 31, [0] * 58 + [1] * 2)
+    fast = Evaluated(**{**vars(far), "frame_rate": 100.0})  # 0.29 * 100 is a little less than 29
+    assert score(Boundaries(target="phones", tolerance=0.29), [fast])["hits"] == 1
 
 
 def test_units_begin_at_multiples_of_the_stride() -> None:

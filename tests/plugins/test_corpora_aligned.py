@@ -190,6 +190,7 @@ def test_long_and_short_textgrids_say_the_same_in_every_encoding_of_praat(tmp_pa
         ("size = 3", "size = 4", "a.TextGrid:49: ends too early"),
         ('"TextTier"', '"PitchTier"', "a tier of the class 'PitchTier'"),
         ("size = 2", "size = 2.5", "has 2.5 where a number of items belongs"),
+        ("size = 2", "size = 1e999", "has inf where a number of items belongs"),
     ],
 )
 def test_a_damaged_textgrid_is_named_with_its_line(tmp_path, old, new, says):
@@ -245,6 +246,27 @@ def test_folders_that_are_called_splits_are_splits(tmp_path):
     assert [(item.key, item.split) for item in some] == [("a", "train"), ("b", "train"), ("c", "train")]
 
 
+def test_folders_named_as_splits_are_speakers_unless_they_are_called_splits(tmp_path):
+    root = mfa(tmp_path / "c")
+    found = Aligned(train=("f1",), test=("m1",)).read(root)
+    assert [(item.key, item.split, item.fields["speaker"]) for item in found] == [
+        ("a", "train", "f1"), ("b", "train", "f1"), ("c", "test", "m1"),
+    ]  # fmt: skip
+    (root / "m1").rename(root / "test")
+    (*_, last) = Aligned(train=("f1",), test=("test",)).read(root)
+    assert "speaker" not in last.fields
+    deeper = Aligned(test=("c/test",)).read(tmp_path)
+    assert [(item.key, item.split) for item in deeper] == [("c", "test")]
+    assert "'f1' is named twice" in error_of(Aligned(train=("f1",), test=("f1",)), root)
+
+
+def test_recordings_called_test_in_the_folder_itself_are_neither_a_split_nor_a_speaker(tmp_path):
+    for name in ("test_a", "test_b"):
+        sound(tmp_path / "c" / f"{name}.wav").with_suffix(".TextGrid").write_text(LONG)
+    found = list(Aligned().read(tmp_path / "c"))
+    assert [(item.split, item.fields) for item in found] == [("train", {}), ("train", {})]
+
+
 def test_ctm_of_the_real_synthetic_set_equals_its_label_table(shared_data, tmp_path):
     corpus = shared_data / "speech_phones_synth"
     imported("aligned", corpus / "flac", tmp_path / "out", f"alignments={corpus}")
@@ -288,6 +310,21 @@ def test_a_wrong_folder_is_named_in_one_line(tmp_path, harm, says):
     root = mfa(tmp_path / "c")
     harm(root)
     assert says in error_of(Aligned(), root)
+
+
+def test_a_symbol_over_two_lines_becomes_one_line(tmp_path):
+    path = tmp_path / "a.TextGrid"
+    path.write_text(SHORT.replace('"AH0"', '"AH0\n\tx"'))
+    assert textgrid.read(path)["phones"][0].symbol == "AH0 x"
+
+
+def test_words_alone_are_no_alignment_where_others_have_phones(tmp_path):
+    root = mfa(tmp_path / "c")
+    (root / "words.ctm").write_text("a 1 0 0.1 W\nb 1 0 0.1 W\nc 1 0 0.1 W\n")
+    assert all(list(item.tables) == ["words"] for item in Aligned().read(root))
+    (root / "phones.ctm").write_text("a 1 0 0.1 s\nb 1 0 0.1 s\n")
+    assert "c.wav: has no alignment in" in error_of(Aligned(), root)
+    assert [item.key for item in Aligned(skip_unaligned=True).read(root)] == ["a", "b"]
 
 
 def test_the_unaligned_are_left_out_where_asked(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
+from tests.plugins.small_kaldi import PHONES, RATE, SHIFT, WINDOW, frames_of, part, phones_of, write, wsj
 from unitdisc.cli.data import command
 from unitdisc.errors import DataError, RecipeError, UnitdiscError
 from unitdisc.testing import check_reader
@@ -16,53 +17,10 @@ from unitdisc_corpora.kaldi import Kaldi
 from unitdisc_corpora.symbols import plain
 from unitdisc_speech.source import Speech
 
-RATE, SHIFT, WINDOW = 16000, 160, 400
-PHONES = ["SIL", "AH0_B", "T_E", "S_S"]
-
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("UNITDISC_CACHE", str(tmp_path / "cache"))
-
-
-def frames_of(num_samples: int, *, snip_edges: bool = True) -> int:
-    return 1 + (num_samples - WINDOW) // SHIFT if snip_edges else (num_samples + SHIFT // 2) // SHIFT
-
-
-def phones_of(key: str, count: int) -> list[str]:
-    rng = np.random.default_rng(sum(map(ord, key)))
-    runs = rng.integers(1, 9, count)
-    return [PHONES[n % 4] for n, run in enumerate(runs) for _ in range(run)][:count]
-
-
-def part(folder: Path, keys: str, *, alignment: str = "text_ali", snip_edges: bool = True) -> Path:
-    """A data directory with one recording per utterance; lengths differ."""
-    folder.mkdir(parents=True)
-    lengths = {key: 8000 + 1111 * n for n, key in enumerate(keys.split())}
-    for n, (key, length) in enumerate(lengths.items()):
-        soundfile.write(folder / f"{key}.wav", 0.1 * np.random.default_rng(n).standard_normal(length), RATE)
-    rows = {key: phones_of(key, frames_of(length, snip_edges=snip_edges)) for key, length in lengths.items()}
-    write(folder, "wav.scp", {key: f"{key}.wav" for key in lengths})
-    write(folder, "utt2spk", {key: key[:3] for key in lengths})
-    write(folder, "spk2gender", {key[:3]: "f" for key in lengths})
-    write(folder, "text", dict.fromkeys(lengths, "A TEST"))
-    write(folder, alignment, {key: " ".join(row) for key, row in rows.items()})
-    return folder
-
-
-def write(folder: Path, name: str, rows: dict[str, str]) -> None:
-    (folder / name).write_text("".join(f"{key} {text}\n" for key, text in rows.items()))
-
-
-def wsj(root: Path) -> Path:
-    for name, keys in (
-        ("train_si284", "011a 011b 012a"),
-        ("train_si84", "011a"),
-        ("test_dev93", "4k0a"),
-        ("test_eval92", "440a"),
-    ):
-        part(root / name, keys)
-    return root
 
 
 def imported(tmp_path: Path, root: Path, *options: str) -> Speech:
@@ -118,6 +76,53 @@ def test_an_alignment_without_snip_edges_is_told_by_its_number_of_frames(tmp_pat
     source = imported(tmp_path, part(tmp_path / "d", "u1 u2", alignment="ali", snip_edges=False))
     row = phones_of("u2", frames_of(9111, snip_edges=False))
     assert labels(source, "train", 1) == [plain(phone) for phone in row]
+
+
+def test_a_frame_stands_for_the_shift_around_its_middle(tmp_path):
+    root = part(tmp_path / "d", "u1")
+    write(root, "text_ali", {"u1": " ".join(["SIL"] * 10 + ["T_E"] * (frames_of(8000) - 10))})
+    (item,) = Kaldi().read(root)
+    middle = WINDOW // 2 + 10 * SHIFT
+    edge = pytest.approx((middle - SHIFT // 2) / RATE)
+    assert [(label.start, label.end) for label in item.tables["phones"]] == [(0, edge), (edge, 0.5)]
+
+
+def test_segments_have_the_frames_of_their_own_samples(tmp_path):
+    root = part(tmp_path / "d", "long")
+    # The last ends behind the recording by less than aligners round.
+    write(root, "segments", {"u1": "long 0 0.2", "u2": "long 0.2 0.53"})
+    counts = {"u1": frames_of(3200), "u2": frames_of(4800)}
+    rows = {key: phones_of(key, count) for key, count in counts.items()}
+    write(root, "text_ali", {key: " ".join(row) for key, row in rows.items()})
+    source = imported(tmp_path, root)
+    for index, (row, length) in enumerate(zip(rows.values(), (3200, 4800), strict=True)):
+        assert source.split("train").utterances[index].read().shape == (length,)
+        expected = nearest_kaldi_frames(row, length, first_middle=WINDOW // 2)
+        assert labels(source, "train", index) == [plain(phone) for phone in expected]
+
+
+def test_a_fold_of_the_phones_leaves_words_alone_and_labels_without_length_vanish(tmp_path):
+    root = part(tmp_path / "d", "u1")
+    (root / "words.ctm").write_text("u1 1 0.1 0.2 To\nu1 1 0.3 0 nothing\n")
+    imported(tmp_path, root)
+    fold = tmp_path / "fold.tsv"
+    fold.write_text("from\tto\nsil\tsil\nah\tv\nt\tc\ns\tc\n")
+    source = Speech(root=tmp_path / "out", labels=("phones", "words"), fold=fold)
+    source.prepare()
+    assert source.targets["phones"].vocab == ("c", "sil", "v")
+    assert source.targets["words"].vocab == ("To",)
+
+
+def test_a_frame_too_many_behind_the_end_is_left_out(tmp_path):
+    root = part(tmp_path / "d", "u1", snip_edges=False)
+    soundfile.write(root / "u1.wav", np.zeros(8080), RATE)
+    write(root, "text_ali", {"u1": " ".join(["SIL"] * 51 + ["T_E"])})
+    source = imported(tmp_path, root)
+    assert labels(source, "train") == ["sil"] * 51
+
+
+def test_a_shift_below_a_sample_is_named_as_the_wrong_one(tmp_path):
+    assert "u1 has 48 frames" in error_of(part(tmp_path / "d", "u1"), frame_shift=1e-6)
 
 
 def test_phones_lose_position_stress_and_capitals_unless_kept(tmp_path):
@@ -186,6 +191,8 @@ def test_a_command_in_wav_scp_is_never_run(tmp_path):
         ("wav.scp", "u1 u1.wav\nu1 u1.wav\n", "wav.scp:2: id 'u1' stands here twice"),
         ("segments", "u1 rec 0 1\n", "segments:1: u1 is a part of 'rec', which is not in wav.scp"),
         ("segments", "u1 u1 zero 1\n", "segments:1: found 'u1 zero 1'"),
+        ("segments", "u1 u1 nan 1\n", "segments:1: found 'u1 nan 1'"),
+        ("segments", "u1 u1 0.4 0.1\n", "segments:1: found 'u1 0.4 0.1' for u1; write utterance, recording"),
         (
             "text_ali",
             "u1 SIL SIL\n",

@@ -98,6 +98,27 @@ def test_the_part_in_the_name_is_the_split(tmp_path):
     ]  # fmt: skip
 
 
+def test_no_part_in_the_name_is_train(tmp_path):
+    root = supervised(tmp_path / "c")
+    for path in list(root.glob("corpus_*")):
+        path.rename(root / path.name.replace("_train-clean-5", ""))
+    assert {item.split for item in Lhotse().read(root)} == {"train"}
+    (root / "corpus_recordings.jsonl.gz").rename(root / "dev_recordings.jsonl.gz")
+    (root / "corpus_supervisions.jsonl.gz").rename(root / "dev_supervisions.jsonl.gz")
+    assert {item.split for item in Lhotse().read(root)} == {"dev"}
+
+
+def test_two_corpora_in_a_folder_are_both_read(tmp_path):
+    root = supervised(tmp_path / "c")
+    (root / "other_recordings_train-clean-5.jsonl.gz").write_bytes(
+        (root / "corpus_recordings_train-clean-5.jsonl.gz").read_bytes()
+    )
+    supervisions = SupervisionSet.from_file(root / "corpus_supervisions_train-clean-5.jsonl.gz")
+    supervisions.transform_text(str.lower).to_file(root / "other_supervisions_train-clean-5.jsonl.gz")
+    texts = [item.fields["text"] for item in Lhotse().read(root)]
+    assert texts == ["ONE", "TWO", "one", "two"]
+
+
 def test_a_relative_path_is_relative_to_the_manifests(tmp_path):
     root = cut(tmp_path / "c")
     edited(root / "cuts_train.jsonl", lambda row: row["recording"]["sources"][0].update(source="r.wav"))

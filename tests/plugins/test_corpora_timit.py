@@ -146,6 +146,10 @@ def remove(name: str):
             "SX37.PHN:1: found '0 h#'; write first sample, last sample and symbol",
         ),
         (
+            lambda root: (root / "TRAIN/DR1/FCJF0/SX37.PHN").write_text("h#\n"),
+            "SX37.PHN:1: found 'h#'; write first sample, last sample and symbol",
+        ),
+        (
             lambda root: (root / "TRAIN/DR1/FCJF0/SX37.WAV").write_bytes(b"NIST_1A\n   1024\n shorten"),
             "SX37.WAV is no recording that libsndfile reads",
         ),

@@ -185,9 +185,9 @@ def test_only_log_mel_frames_of_speech_are_taken(tmp_path):
             GriffinLim().invert(torch.zeros(3, 3, 13), other)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, 1e4])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e4])
 def test_features_of_no_sound_are_one_line(value):
     features = torch.zeros(3, 1, 81)
     features[1, 0, 5] = value
-    with pytest.raises(DataError, match=r"^griffin_lim: log-mel values reach .*speech stays below 20"):
+    with pytest.raises(DataError, match=r"^griffin_lim: log-mel values from .*(nan|inf|10000)"):
         GriffinLim().invert(features, source(log_mel()))

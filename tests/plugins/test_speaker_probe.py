@@ -53,6 +53,17 @@ def test_speaker_that_is_not_there_is_guessed(on: str) -> None:
     assert np.mean(values) == pytest.approx(20, abs=4)  # 3 standard errors of 1000 guesses
 
 
+def test_few_utterances_of_each_speaker_do_not_push_guesses_below_chance() -> None:
+    # With one speaker missing more than the other in what a probe hears, 38 % were right here.
+    values = [
+        score(SpeakerProbe(seed=seed), speech(on="bottleneck", amount=0, speakers=2, each=3, seed=seed))[
+            "value"
+        ]
+        for seed in range(200)
+    ]
+    assert np.mean(values) == pytest.approx(50, abs=5)  # 3 standard errors
+
+
 @pytest.mark.parametrize(("size", "dims"), [(60, 5), (20, 40)])
 @pytest.mark.parametrize("shrinkage", [0.1, 0.5, 1.0])
 def test_discriminants_are_scikit_learns(shrinkage: float, size: int, dims: int) -> None:
@@ -116,6 +127,18 @@ def test_speakers_with_one_utterance_are_left_out_and_counted() -> None:
     found = score(SpeakerProbe(), [*split, single])
     assert (found["left_out"], found["utterances"], found["speakers"]) == (1, 16, 5)
     assert found["chance"] == pytest.approx(100 * 4 / 16)
+
+
+def test_order_of_the_utterances_changes_nothing() -> None:
+    split = speech(on="bottleneck", amount=0.1)
+    assert score(SpeakerProbe(), split) == score(SpeakerProbe(), split[::-1])
+
+
+def test_speaker_that_shows_in_the_deviation_alone_is_found() -> None:
+    split = speech(on="bottleneck", amount=0)
+    for item in split:
+        item.values[...] = (item.values - item.values.mean(0)) * (1 + int(item.fields["speaker"][1]))
+    assert score(SpeakerProbe(), split)["value"] > 80
 
 
 def test_any_field_may_be_probed() -> None:

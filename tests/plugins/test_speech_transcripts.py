@@ -157,7 +157,8 @@ def test_times_return_in_samples_of_the_recording_with_unfolded_symbols_and_sile
     fold = tmp_path / "fold.tsv"
     fold.write_text("from\tto\nix\tih\nb\tb\nh#\tsil\n")
     root = corpus(tmp_path / "c", rate=8000, phones=["h# ix b", "b", "b"])
-    source = prepared(root, transcript="phones", fold=fold)
+    (root / "words.tsv").write_text("id\tstart_sample\tend_sample\tword\nu0\t0\t800\tto\n")
+    source = prepared(root, transcript="phones", fold=fold, labels=("phones", "words"))
     (tmp_path / "out").mkdir()
     spans = {"u0": [(10.5, 20.0), (20.0, 90.0)], "u2": [(0.0, 100.0)]}
 
@@ -171,6 +172,7 @@ def test_times_return_in_samples_of_the_recording_with_unfolded_symbols_and_sile
         Label(7200, 8000, "h#"),
     ]
     assert timed.split("test").utterances[0].tables["phones"] == [Label(0, 8000, "b")]
+    assert timed.split("train").utterances[0].tables["words"] == [Label(0, 800, "to")]
     assert said(timed) == said(source)[:1]
     # The table can be laid beside the manifest.
     (root / "phones.tsv").write_bytes((tmp_path / "out" / "phones.tsv").read_bytes())

@@ -92,5 +92,8 @@ def _aligned(run: Run, splits: tuple[str, ...], head: str, reach: float) -> Alig
         total.left_out |= found.left_out
     if not total.spans:
         key, reason = next(iter(total.left_out.items()))
-        raise DataError(f"{key}: {reason}; so it is with every utterance: use a recipe with a smaller stride")
+        raise DataError(
+            f"{key}: {reason}; no other utterance can be aligned either: give transcripts, or a recipe with a "
+            "smaller stride"
+        )
     return total

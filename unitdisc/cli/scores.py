@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def table(run: Run) -> None:
-    """Print each score beside its chance value from shuffled units, and what a paper reports."""
+    """Print each score beside its chance value from shuffled units, what a paper reports, and what is not scored."""
     from rich.console import Console
     from rich.table import Table
 
@@ -30,4 +30,7 @@ def table(run: Run) -> None:
         shown.add_row(score.name, *cells, score.better)
     if paper:
         shown.caption, shown.caption_justify = f"paper: {paper}", "left"
-    Console(highlight=False).print(shown)
+    console = Console(highlight=False)
+    console.print(shown)
+    if unscored := [name for name in run.recipe.metrics if name not in metrics["metrics"]]:
+        console.print(f"not scored, as the data have nothing for them: {', '.join(unscored)}", soft_wrap=True)

@@ -23,7 +23,7 @@ import click
     "sentences",
     multiple=True,
     metavar="ID",
-    help="Recording to take the units of, repeatable [default: the first of every speaker].",
+    help="Recording to take the units of, repeatable [default: the first of every speaker; first 8 if none is named].",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Sentences at most.")
 @click.option(
