@@ -80,12 +80,14 @@ def test_shell_and_python_blocks_run_in_their_order(place: Path):
     assert '"file": "a", "units": [' in said[0]
     assert "0.02" in said[1]
     assert "speech/ema" in said[2]
-    assert "vanilla" in said[3]
-    assert "random_codes" in said[4]
+    assert "spectrograms.png" in said[3]
+    assert "vanilla" in said[4]
+    assert "random_codes" in said[5]
     for made in (
         "runs/mine/units.png",
         "runs/mine/report.html",
         "ctm/units.meta.json",
+        "back.jsonl",
         "runs/random/metrics.json",
     ):
         assert (place / made).is_file(), made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from unitdisc.plan import fill
 from unitdisc.units import Units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from unitdisc.data import FeatureSpec, Split
     from unitdisc.model import Model
@@ -54,9 +55,25 @@ def batches(model: Model, split: Split, *, batch_frames: int) -> Iterator[tuple[
     """Yield standardised batches of examples of similar length, every example once."""
     device = model.device
     order = np.argsort(np.asarray(split.lengths), kind="stable").tolist()
-    for indices in fill(order, split.lengths, batch_frames=batch_frames):
-        batch = collate([split[index] for index in indices]).to(device)
-        yield indices, model.standardized(batch)
+    planned = fill(order, split.lengths, batch_frames=batch_frames)
+    for indices, batch in _loaded(split, planned):
+        yield indices, model.standardized(batch.to(device))
+
+
+def _loaded(split: Split, planned: Iterable[list[int]]) -> Iterator[tuple[list[int], Batch]]:
+    """Yield the planned batches; a thread loads each while its predecessor is worked on."""
+
+    def load(indices: list[int]) -> tuple[list[int], Batch]:
+        return indices, collate([split[index] for index in indices])
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead: Future[tuple[list[int], Batch]] | None = None
+        for indices in planned:
+            ready, ahead = ahead, pool.submit(load, indices)
+            if ready is not None:
+                yield ready.result()
+        if ahead is not None:
+            yield ahead.result()
 
 
 @torch.inference_mode()
