@@ -113,8 +113,7 @@ def meetings(log_probs: Tensor, symbols: Tensor, runs: Sequence[tuple[int, int]]
 
     A blank between two symbols may stand in either. The blanks are divided where the sum of log-probabilities,
     the first symbol's before and the second's after, is highest: where the head would change if it knew but
-    the two. Of several such places, as between equal symbols, it is their middle. On speech_phones this comes
-    nearer to hand-set boundaries than the middle of the blanks (median 16 against 19 ms).
+    the two. Of several such places, as between equal symbols, it is their middle.
 
     Args:
         log_probs: (S, 1 + V), the blank first.

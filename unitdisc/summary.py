@@ -15,7 +15,7 @@ from unitdisc.model import Project
 from unitdisc.parts import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import nn
 
@@ -24,35 +24,43 @@ if TYPE_CHECKING:
     from unitdisc.recipe import Recipe, Use
 
 
-class _Sized(dict[str, Any]):
-    """Stands for vocabularies that only the data knows: every name exists and has the same entry."""
+class Asked(dict[str, Any]):
+    """Stands for names that only the data knows: has every one, and keeps those that were asked for.
 
-    def __init__(self, entry: object) -> None:
+    Args:
+        make: Makes the entry of a name.
+    """
+
+    def __init__(self, make: Callable[[], object]) -> None:
         super().__init__()
-        self.entry = entry
+        self.make = make
 
     def __contains__(self, name: object) -> bool:
-        return True
+        return self[str(name)] is not None
 
     def __missing__(self, name: str) -> object:
-        return self.entry
+        self[name] = made = self.make()
+        return made
 
     def get(self, name: str, default: object = None) -> object:
-        del name, default
-        return self.entry
+        """Return the entry of ``name``, which there always is."""
+        del default
+        return self[name]
 
 
-class _AnyKind(str):
-    """Equal to every kind of target: what the data's targets are is not known yet."""
+class AnyKind(str):
+    """Equal to every kind of target, as what the data's targets are is not known yet; keeps what was asked for."""
 
-    __slots__ = ()
+    __slots__ = ("heard",)
     __hash__ = str.__hash__
+    heard: str
 
     def __eq__(self, other: object) -> bool:
+        self.heard = str(other)
         return isinstance(other, str)
 
     def __ne__(self, other: object) -> bool:
-        return not isinstance(other, str)
+        return not self == other
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,8 @@ class Skeleton:
 
     def sized(self, use: Use, size: int) -> nn.Module:
         """Build decoder or head as if every target and condition of the data had ``size`` values."""
-        spec = TargetSpec(_AnyKind("frames"), tuple(str(number) for number in range(size)))  # type: ignore[arg-type]
-        return self.completed(use, targets=_Sized(spec), conditions=_Sized(size))
+        spec = TargetSpec(AnyKind("frames"), tuple(str(number) for number in range(size)))  # type: ignore[arg-type]
+        return self.completed(use, targets=Asked(lambda: spec), conditions=Asked(lambda: size))
 
     def completed(self, use: Use, *, targets: dict[str, TargetSpec], conditions: dict[str, int]) -> nn.Module:
         """Build decoder or head for data of this form."""

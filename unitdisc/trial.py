@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,12 +18,10 @@ from unitdisc import device, model
 from unitdisc.data import Example, Split, TargetSpec
 from unitdisc.display import Display
 from unitdisc.run_folder import RunFolder
-from unitdisc.summary import skeleton
+from unitdisc.summary import AnyKind, Asked, skeleton
 from unitdisc.train import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from unitdisc.data import DataSource, FeatureSpec
     from unitdisc.recipe import Recipe
     from unitdisc.settings import Train
@@ -106,45 +104,11 @@ class _Noise(Split):
         )
 
 
-class _Kind(str):
-    """Equal to every kind of target, and remembers which it was compared with."""
-
-    __slots__ = ("heard",)
-    __hash__ = str.__hash__
-    heard: str
-
-    def __eq__(self, other: object) -> bool:
-        self.heard = str(other)
-        return True
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-
-class _Asked(dict[str, Any]):
-    """Has every name, and keeps those that were asked for."""
-
-    def __init__(self, make: Callable[[], object]) -> None:
-        super().__init__()
-        self.make = make
-
-    def __missing__(self, name: str) -> object:
-        self[name] = made = self.make()
-        return made
-
-    def __contains__(self, name: object) -> bool:
-        return self[str(name)] is not None
-
-    def get(self, name: str, default: object = None) -> object:
-        del default
-        return self[name]
-
-
 def _asked_for(recipe: Recipe) -> tuple[dict[str, TargetSpec], dict[str, tuple[str, ...]]]:
     """Return targets and conditions with the names and kinds that the recipe's parts look up when built."""
     symbols = tuple(str(number) for number in range(NUMBER))
-    targets = _Asked(lambda: TargetSpec(_Kind("frames"), symbols))  # type: ignore[arg-type]
-    conditions = _Asked(lambda: NUMBER)
+    targets = Asked(lambda: TargetSpec(AnyKind("frames"), symbols))  # type: ignore[arg-type]
+    conditions = Asked(lambda: NUMBER)
     with torch.device("meta"):
         parts = skeleton(recipe)
         for use in recipe.explaining():
