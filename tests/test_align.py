@@ -16,7 +16,7 @@ from tiny import command
 from unitdisc.align import align, best_path, meetings, runs_of, spans_of, transcriber
 from unitdisc.data import Example, FeatureSpec, Split
 from unitdisc.errors import DataError, RecipeError
-from unitdisc.model import Model
+from unitdisc.model import Model, Project
 from unitdisc.parts import Bottleneck, Encoder, Padded, Quantized, Transcriber
 from unitdisc.settings import Latents
 from unitdisc_handwriting.source import Lines
@@ -148,7 +148,7 @@ class Examples(Split):
 def reading(**heads: Reads) -> Model:
     return Model(
         encoder=Pairs(),
-        settings=Latents(),
+        project=Project(Pairs().dim, Latents()),
         bottleneck=Unquantized(),
         decoder=None,
         heads=heads,

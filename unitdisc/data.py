@@ -29,12 +29,15 @@ class FeatureSpec:
         unit_of_time: "second" or "column".
         standardize: Whether the engine subtracts the training split's mean and divides by its deviation, per
             element of ``shape``, before the encoder (global CMVN). The decoder then explains the result.
+        grid: Rows and columns of a picture whose pixels are the frames, row by row: all examples have
+            T = rows * columns. None for what runs in time.
     """
 
     shape: tuple[int, ...]
     frame_rate: float
-    unit_of_time: Literal["second", "column"]
+    unit_of_time: Literal["second", "column", "pixel"]
     standardize: bool
+    grid: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

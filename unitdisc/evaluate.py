@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,14 +18,16 @@ from unitdisc.errors import DataError, RecipeError
 from unitdisc.infer import batches, passes
 from unitdisc.metric import Evaluated, Metric
 from unitdisc.missing import without_missing
-from unitdisc.parts import Batch, Padded, Place
+from unitdisc.parts import Batch, Likelihood, Padded, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from unitdisc.model import Model
     from unitdisc.recipe import Recipe
+
+T = TypeVar("T")
 
 
 def evaluate(model: Model, split: Split, recipe: Recipe) -> dict[str, Any]:
@@ -172,14 +175,24 @@ def _score(model: Model, split: Split, views: Iterator[View], metrics: dict[str,
     for view in views:
         num_frames = view.batch.num_frames
         total += num_frames
-        for name, value in _losses(model, view).items():
+        nats = cache(partial(_nats, model, view))
+        for name, value in _losses(model, view, nats).items():
             sums[name] = sums.get(name, 0.0) + float(value) * num_frames
-        _update(model, split, view, metrics)
+        _update(model, split, view, metrics, nats)
     return {name: value / total for name, value in sums.items()}
 
 
-def _update(model: Model, split: Split, view: View, metrics: dict[str, Metric]) -> None:
+def _update(
+    model: Model,
+    split: Split,
+    view: View,
+    metrics: dict[str, Metric],
+    nats: Callable[[str], Tensor] | None = None,
+) -> None:
     batch = view.batch
+    nats = nats or cache(partial(_nats, model, view))
+    heads = tuple(model.heads)
+    likelihoods = tuple(name for name, part, _ in model.explaining() if isinstance(part, Likelihood))
     predicted = cache(partial(_predicted, model, view))
     carried = {"inputs": batch.inputs, "latents": view.latents, "values": view.seen}
     needs = {need for metric in metrics.values() for need in metric.needs}
@@ -191,9 +204,11 @@ def _update(model: Model, split: Split, view: View, metrics: dict[str, Metric]) 
             num_frames=int(batch.inputs.lengths[row]),
             stride=model.stride,
             targets={name: _row(target, row) for name, target in batch.targets.items()},
-            predictions=_Predictions(tuple(model.heads), predicted, row),
+            predictions=_Found(heads, partial(_predicted_row, predicted, row)),
+            nats=_Found(likelihoods, partial(_nats_row, nats, row)),
             fields=split.fields(view.indices[row]),
             frame_rate=model.features.frame_rate,
+            frame_size=prod(model.features.shape),
             **{need: _row(carried[need], row) for need in needs},
         )
         for metric in metrics.values():
@@ -206,14 +221,33 @@ def _predicted(model: Model, view: View, name: str) -> list[Tensor]:
     return model.heads[name].predict(view.looks[model.places[name]], view.batch.inputs.lengths)
 
 
-class _Predictions(Mapping[str, np.ndarray]):
-    """What the heads predict for one example; no head runs before a metric asks for it."""
+@torch.inference_mode()
+def _nats(model: Model, view: View, name: str) -> Tensor:
+    """Return -ln p (B,) of each example of a batch under the decoder or a head."""
+    for found, part, place in model.explaining():
+        if found == name and isinstance(part, Likelihood):
+            return part.nats(view.looks[place], view.batch)
+    raise KeyError(name)
 
-    def __init__(self, names: tuple[str, ...], predicted: Callable[[str], list[Tensor]], row: int) -> None:
-        self.names, self.predicted, self.row = names, predicted, row
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.predicted(name)[self.row].cpu().numpy()
+def _predicted_row(predicted: Callable[[str], list[Tensor]], row: int, name: str) -> np.ndarray:
+    return predicted(name)[row].cpu().numpy()
+
+
+def _nats_row(nats: Callable[[str], Tensor], row: int, name: str) -> float:
+    return float(nats(name)[row])
+
+
+class _Found(Mapping[str, T]):
+    """What parts say of one example, by name; no part runs before a metric asks for it."""
+
+    def __init__(self, names: Sequence[str], find: Callable[[str], T]) -> None:
+        self.names, self.find = names, find
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.find(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -226,11 +260,14 @@ def _row(padded: Padded, row: int) -> np.ndarray:
     return padded.values[row, : int(padded.lengths[row])].cpu().numpy()
 
 
-def _losses(model: Model, view: View) -> dict[str, Tensor]:
+def _losses(model: Model, view: View, nats: Callable[[str], Tensor]) -> dict[str, Tensor]:
     """Return the losses and numbers of decoder and heads, each per frame of this batch."""
     found: dict[str, Tensor] = {}
     for name, part, place in model.explaining():
-        loss, numbers = part(view.looks[place], view.batch)
+        if isinstance(part, Likelihood):
+            loss, numbers = part.explained(nats(name), view.batch)
+        else:
+            loss, numbers = part(view.looks[place], view.batch)
         found[name] = loss
         found |= {f"{name}.{key}": value for key, value in numbers.items()}
     return found

@@ -30,6 +30,9 @@ class Evaluated:
             first asked for.
         fields: What the corpus says of it in single values, as text: its speaker or writer among them.
         frame_rate: Frames per second; 1.0 for columns of an image.
+        frame_size: Numbers in an input frame: pixels of a column, colours of a pixel.
+        nats: -ln p of this example under each part that is a `Likelihood`: "decoder", or the name of a head. Found
+            when it is first asked for.
         inputs: (T, ...) float32, as the encoder sees them; None where no metric needs them.
         latents: (S, D) float32, before the bottleneck; None where no metric needs them.
         values: (S, D) float32, after the bottleneck; None where no metric needs them.
@@ -44,6 +47,8 @@ class Evaluated:
     predictions: Mapping[str, np.ndarray] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     frame_rate: float = 1.0
+    frame_size: int = 1
+    nats: Mapping[str, float] = field(default_factory=dict)
     inputs: np.ndarray | None = None
     latents: np.ndarray | None = None
     values: np.ndarray | None = None

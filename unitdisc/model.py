@@ -86,7 +86,7 @@ class Model(nn.Module):
 
     Args:
         encoder: Inputs to latents.
-        settings: The recipe's ``latents`` section.
+        project: What stands between encoder and bottleneck.
         bottleneck: Latents to codes.
         decoder: Explains the inputs, or None.
         heads: Predict targets.
@@ -98,7 +98,7 @@ class Model(nn.Module):
         self,
         *,
         encoder: Encoder,
-        settings: Latents,
+        project: Project,
         bottleneck: Bottleneck,
         decoder: Decoder | None,
         heads: Mapping[str, Head],
@@ -109,7 +109,7 @@ class Model(nn.Module):
         self.features = features
         self.standardize = Standardize(features.shape) if features.standardize else None
         self.encoder = encoder
-        self.project = Project(encoder.dim, settings)
+        self.project = project
         self.bottleneck = bottleneck
         self.decoder = decoder
         # A prefix, because a ModuleDict refuses names of its own methods, such as "keys".
@@ -173,6 +173,8 @@ class Model(nn.Module):
             found["input"] = views.stacked(inputs, self.stride, seen.lengths)
         if "units" in wanted:
             found["units"] = views.indicators(codes, self.bottleneck.num_codes, seen.lengths)
+        if "codes" in wanted:
+            found["codes"] = Padded(codes, seen.lengths)
         return found
 
     def forward(self, batch: Batch) -> Losses:
@@ -222,18 +224,20 @@ def build(
     recipe = without_missing(recipe, targets=targets)
     torch.manual_seed(recipe.seed)
     encoder = recipe.encoder.build(features=features)
-    dim = recipe.latents.dim or encoder.dim
+    # In this order, so that a probe more or less leaves the first weights of all others as they were.
+    project = Project(encoder.dim, recipe.latents)
+    bottleneck: Bottleneck = recipe.bottleneck.build(dim=project.dim)
     supplied = {
-        "dim": dim,
+        "dim": project.dim,
         "features": features,
         "stride": encoder.stride,
+        "grid": encoder.grid,
         "targets": dict(targets),
         "conditions": {name: len(values) for name, values in conditions.items()},
     }
-    bottleneck: Bottleneck = recipe.bottleneck.build(dim=dim)
     return Model(
         encoder=encoder,
-        settings=recipe.latents,
+        project=project,
         bottleneck=bottleneck,
         decoder=recipe.decoder.build(**supplied) if recipe.decoder else None,
         heads={

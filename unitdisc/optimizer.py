@@ -19,7 +19,8 @@ def build(model: Model, train: Train) -> torch.optim.Optimizer:
     if train.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum, weight_decay=train.weight_decay)
     kind = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=train.lr, betas=train.betas, weight_decay=train.weight_decay)
+    # One pass over all that is remembered of a weight, on the CPU a third of the time.
+    return kind(groups, lr=train.lr, betas=train.betas, weight_decay=train.weight_decay, fused=True)
 
 
 def schedule(step: int, train: Train) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Place = Literal["bottleneck", "encoder", "input", "units"]
+Place = Literal["bottleneck", "encoder", "input", "units", "codes"]
 """What a head looks at: the recipe's ``on``."""
 
 
@@ -187,13 +187,18 @@ class Encoder(Part, ABC):
     The engine supplies ``features`` (`FeatureSpec`). Latent ``s`` stands for the input frames
     ``[s * stride, (s + 1) * stride)``, so S = ceil(T / stride).
 
+    On pictures (``features.grid``) the frames are pixels row by row, and so are the latents: latent ``s`` stands
+    for a cell of ``grid``, S = rows * columns of it, and stride is the number of pixels in a cell.
+
     Attributes:
         dim: Size of a latent.
         stride: Input frames per latent.
+        grid: Rows and columns of latents of a picture; None for sequences.
     """
 
     dim: int
     stride: int
+    grid: tuple[int, int] | None = None
 
     @abstractmethod
     def forward(self, inputs: Padded) -> Padded:
@@ -230,8 +235,8 @@ class Bottleneck(Part, ABC):
 class Decoder(Part, ABC):
     """Explains the inputs from the quantised latents.
 
-    The engine supplies what the constructor names of: ``dim``, ``features`` (`FeatureSpec`), ``stride`` and
-    ``conditions`` ({name: number of values}).
+    The engine supplies what the constructor names of: ``dim``, ``features`` (`FeatureSpec`), ``stride``, ``grid``
+    (the encoder's) and ``conditions`` ({name: number of values}).
     """
 
     @abstractmethod
@@ -242,9 +247,11 @@ class Decoder(Part, ABC):
 class Head(Part, ABC):
     """Predicts a target from the quantised latents; a probe is a head that sends no gradient back.
 
-    The engine supplies what the constructor names of: ``dim``, ``stride`` and ``targets`` ({name: `TargetSpec`}).
+    The engine supplies what the constructor names of: ``dim``, ``stride``, ``grid`` (the encoder's), ``targets``
+    ({name: `TargetSpec`}), ``num_codes`` K and ``num_codebooks`` Q.
     With ``on`` in its recipe section a head sees something else than the quantised latents, with the same S and
-    lengths and another ``dim``; it need not know.
+    lengths and another ``dim``; it need not know. "codes" are the code numbers themselves, (B, S, Q) int64 with -1 on
+    padding and ``dim`` Q; only heads that name it among their ``places`` can stand there.
 
     Attributes:
         places: What the recipe may put it on, the default first.
@@ -262,6 +269,45 @@ class Head(Part, ABC):
 
         ``lengths`` (B,) are the numbers of input frames T_b.
         """
+
+
+class Likelihood(Part, ABC):
+    """What a decoder or head also is when its loss is a code length: -ln p of what it explains, nothing else.
+
+    Stands before `Decoder` or `Head` among the base classes and gives them ``forward``. Evaluation then knows the
+    nats of every single example, so that bits per dimension and NELBO can be exact.
+    """
+
+    @abstractmethod
+    def nats(self, latents: Padded, batch: Batch) -> Tensor:
+        """Return (B,) float32, -ln p of each example's valid frames (or codes) given the latents (or codes before)."""
+
+    def forward(self, latents: Padded, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mean of the nats over valid input frames and `numbers` of it."""
+        return self.explained(self.nats(latents, batch), batch)
+
+    def explained(self, nats: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what ``forward`` does, of known nats (B,)."""
+        loss = nats.sum() / max(batch.num_frames, 1)
+        return loss, self.numbers(loss.detach())
+
+    def numbers(self, loss: Tensor) -> dict[str, Tensor]:
+        """Return the loss () per frame in other units for the log, such as bits per pixel; each ()."""
+        del loss
+        return {}
+
+
+class Prior(Likelihood, Head, ABC):
+    """A distribution over code sequences: ``places = ("codes",)``, sends no gradient back, and can be drawn from.
+
+    Its nats are -ln p(codes), each code given all before it in the same example: an honest code length.
+    """
+
+    places: ClassVar[tuple[Place, ...]] = ("codes",)
+
+    @abstractmethod
+    def draw(self, lengths: Tensor, *, temperature: float = 1.0) -> Tensor:
+        """Return (B, S, Q) int64 codes of ``lengths`` (B,) latents, -1 on padding, drawn with torch's generator."""
 
 
 class Transcriber(Head, ABC):

@@ -30,17 +30,22 @@ def supplied_to(use: Use, supplied: Mapping[str, Any], bottleneck: Bottleneck) -
     Raises `RecipeError` for the units of a bottleneck that has none.
     """
     on = place(use)
+    supplied = {
+        **supplied,
+        "num_codes": bottleneck.num_codes,
+        "num_codebooks": bottleneck.num_codebooks,
+    }
     if on == "input":
         return {**supplied, "dim": supplied["stride"] * prod(supplied["features"].shape)}
-    if on == "units":
-        dim = bottleneck.num_codebooks * bottleneck.num_codes
-        if dim == 0:
+    if on in ("units", "codes"):
+        dim = bottleneck.num_codebooks * (bottleneck.num_codes if on == "units" else 1)
+        if bottleneck.num_codes == 0:
             raise RecipeError(
                 f"{use.where}: the bottleneck quantises nothing, so a {use.name} head has no units to look at; "
                 "look at bottleneck, encoder or input, or leave the head out"
             )
         return {**supplied, "dim": dim}
-    return dict(supplied)
+    return supplied
 
 
 def stacked(inputs: Padded, stride: int, lengths: Tensor) -> Padded:

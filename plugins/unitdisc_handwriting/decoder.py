@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from unitdisc.errors import RecipeError
-from unitdisc.parts import Batch, Decoder, Padded
+from unitdisc.parts import Batch, Decoder, Likelihood, Padded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LEAK = 0.1
 
 
-class GreyLevels(Decoder):
+class GreyLevels(Likelihood, Decoder):
     """Explains each pixel by a distribution over grey levels; pixels are independent given the latents.
 
     A convolution over the latents, a transposed one that turns each into ``stride`` columns, and two over the
@@ -63,16 +63,20 @@ class GreyLevels(Decoder):
         self.columns = nn.Conv1d(channels, channels, 5, padding=2)
         self.pixels = nn.Conv1d(channels, self.height * levels, 5, padding=2)
 
-    def forward(self, latents: Padded, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return nats per valid column; "bpd" is the same in bits per pixel."""
+    def nats(self, latents: Padded, batch: Batch) -> Tensor:
+        """Return (B,) -ln p of the levels of each line's valid columns."""
         mask = batch.inputs.mask
         logits = self._logits(latents, batch.inputs.lengths, batch.conditions)[:, : mask.shape[1]]
-        # Values beyond a line's end may be anything, so they are left out before they are turned into levels.
-        level = (batch.inputs.values[mask] * self.levels).floor().clamp(0, self.levels - 1).long()  # (N, F)
-        nats = F.cross_entropy(logits[mask].float().flatten(0, 1), level.flatten(), reduction="sum")
-        loss = nats / max(batch.num_frames, 1)
-        bpd = loss.detach() / (self.height * math.log(2))
-        return loss, {"bpd": bpd, "levels": torch.tensor(float(self.levels), device=bpd.device)}
+        # Values beyond a line's end may be anything, so they are put away before they are turned into levels.
+        values = batch.inputs.values.masked_fill(~mask[:, :, None], 0)
+        level = (values * self.levels).floor().clamp(0, self.levels - 1).long()  # (B, T, F)
+        nats = F.cross_entropy(logits.float().flatten(0, 2), level.flatten(), reduction="none")
+        return (nats.view(level.shape).sum(2) * mask).sum(1)
+
+    def numbers(self, loss: Tensor) -> dict[str, Tensor]:
+        """Return "bpd", bits per pixel, and the levels, without which it means nothing."""
+        bpd = loss / (self.height * math.log(2))
+        return {"bpd": bpd, "levels": torch.tensor(float(self.levels), device=bpd.device)}
 
     @torch.no_grad()
     def reconstruct(
