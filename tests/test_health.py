@@ -173,9 +173,9 @@ def test_a_probe_that_is_not_finite_is_left_out(tmp_path: Path, monkeypatch: pyt
 
 
 def test_counts_near_zero_are_a_share_of_all_codes(tmp_path: Path):
-    steps.train(toy_recipe(rule=(EMA, {"num_codes": 16, "decay": 0.1}), steps=12), tmp_path)
+    steps.train(toy_recipe(rule=(EMA, {"num_codes": 64, "decay": 0.1}), steps=12), tmp_path)
     counts = final(tmp_path)["model"]["bottleneck.counts"].flatten().tolist()
-    assert log(tmp_path)[-1]["near_zero_counts"] == sum(count < 1e-3 for count in counts) / 16 > 0
+    assert log(tmp_path)[-1]["near_zero_counts"] == sum(count < 1e-3 for count in counts) / 64 > 0
     steps.train(toy_recipe(rule=(Gradient, {"num_codes": 8})), tmp_path / "gradient")
     assert "near_zero_counts" not in log(tmp_path / "gradient")[-1]
 

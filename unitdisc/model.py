@@ -172,7 +172,7 @@ class Model(nn.Module):
         if "input" in wanted:
             found["input"] = views.stacked(inputs, self.stride, seen.lengths)
         if "units" in wanted:
-            found["units"] = views.indicators(codes, self.bottleneck.num_codes, seen.lengths)
+            found["units"] = views.Indicators(codes, self.bottleneck.num_codes, seen.lengths)
         if "codes" in wanted:
             found["codes"] = Padded(codes, seen.lengths)
         return found

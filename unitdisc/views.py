@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,46 @@ def stacked(inputs: Padded, stride: int, lengths: Tensor) -> Padded:
     return Padded(values.unflatten(1, (-1, stride)).flatten(2), lengths)
 
 
-def indicators(codes: Tensor, num_codes: int, lengths: Tensor) -> Padded:
-    """Return (B, S, Q * K) float32 with Q ones for the codes (B, S, Q), zeros on padding."""
-    offsets = num_codes * torch.arange(codes.shape[2], device=codes.device)
-    values = torch.zeros(*codes.shape[:2], num_codes * codes.shape[2], device=codes.device)
-    return Padded(values.scatter_(2, codes.clamp(min=0) + offsets, (codes >= 0).float()), lengths)
+class Indicators(Padded):
+    """Codes as vectors (B, S, Q * K) float32 with Q ones, zeros on padding; they are made when they are asked for.
+
+    What needs them only in a product with a matrix takes `times`, which costs what Q rows of it cost.
+
+    Args:
+        codes: (B, S, Q) int64, -1 or anything on padding.
+        num_codes: K.
+        lengths: (B,) int64.
+    """
+
+    def __init__(self, codes: Tensor, num_codes: int, lengths: Tensor) -> None:
+        offsets = num_codes * torch.arange(codes.shape[2], device=codes.device)
+        is_valid = Padded(codes, lengths).mask[..., None] & (codes >= 0)
+        self.__dict__.update(  # a frozen dataclass has no other way
+            lengths=lengths,
+            size=num_codes * codes.shape[2],
+            places=codes.where(is_valid, 0) + offsets,  # (B, S, Q) in [0, Q * K)
+            is_valid=is_valid,
+        )
+
+    size: int
+    places: Tensor
+    is_valid: Tensor
+
+    @cached_property
+    def values(self) -> Tensor:
+        """(B, S, Q * K)."""
+        zeros = torch.zeros(*self.places.shape[:2], self.size, device=self.places.device)
+        return zeros.scatter_(2, self.places, self.is_valid.float())
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, S) bool, true on valid latents."""
+        return torch.arange(self.places.shape[1], device=self.lengths.device) < self.lengths[:, None]
+
+    def detach(self) -> Padded:
+        """Return itself: no gradient passes through codes."""
+        return self
+
+    def times(self, matrix: Tensor) -> Tensor:
+        """Return (B, S, N), ``values`` times ``matrix`` (Q * K, N)."""
+        return (F.embedding(self.places, matrix) * self.is_valid[..., None]).sum(2)

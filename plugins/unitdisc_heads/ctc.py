@@ -76,7 +76,7 @@ class CTC(Transcriber):
     def log_probs(self, latents: Padded) -> Tensor:
         """Return (B, S, V + 1)."""
         if self.detach:
-            latents = Padded(latents.values.detach(), latents.lengths)
+            latents = latents.detach()
         if self.mixer is not None:
             latents = self.mixer(latents)
         log_probs: Tensor = self.readout(latents).log_softmax(2)

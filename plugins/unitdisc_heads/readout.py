@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unitdisc.errors import RecipeError
+from unitdisc.views import Indicators
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,12 +37,24 @@ class Readout(nn.Module):
 
     def forward(self, latents: Padded) -> Tensor:
         """Return logits (B, S, outputs), in float32."""
-        values = latents.values.detach() if self.detach else latents.values
-        values = values.masked_fill(~latents.mask[..., None], 0).transpose(1, 2)
-        logits: Tensor = self.convolution(values).transpose(1, 2)
+        latents = latents.detach() if self.detach else latents
+        if isinstance(latents, Indicators):
+            logits = self._of_codes(latents)
+        else:
+            values = latents.values.masked_fill(~latents.mask[..., None], 0).transpose(1, 2)
+            logits = self.convolution(values).transpose(1, 2)
         if self.linear is not None:
             logits = self.linear(F.relu(logits))
         return logits.float()
+
+    def _of_codes(self, codes: Indicators) -> Tensor:
+        """Return the convolution of the codes' indicators, from the columns of its weights that they stand for."""
+        weight = self.convolution.weight  # (H, Q * K, context)
+        sides = weight.shape[2] // 2
+        taps = (codes.times(weight[:, :, tap].T) for tap in range(weight.shape[2]))
+        shifted = (F.pad(rows, (0, 0, sides - n, n - sides)) for n, rows in enumerate(taps))  # zeros move in
+        found = sum(shifted, start=torch.zeros((), device=weight.device))
+        return found if self.convolution.bias is None else found + self.convolution.bias
 
 
 def vocab(targets: Mapping[str, TargetSpec], name: str, kind: str) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from unitdisc.data import TargetSpec
 from unitdisc.errors import RecipeError
 from unitdisc.parts import Batch, Padded
 from unitdisc.testing import check_head
-from unitdisc.views import indicators
 from unitdisc_heads.mapping import Mapping
 
 TARGETS = {
@@ -27,7 +26,7 @@ LABELS = [[0, 0, 0, 1, 2, 2, 1, -1, 1, 3], [3, 0, 2, 2, 1]]
 
 
 def mapping(**parameters: object) -> Mapping:
-    return Mapping(5, TARGETS, stride=STRIDE, **parameters)  # type: ignore[arg-type]
+    return Mapping(TARGETS, num_codes=5, num_codebooks=1, stride=STRIDE, **parameters)  # type: ignore[arg-type]
 
 
 def padded(rows: list[list[int]], longest: int = 0) -> Padded:
@@ -39,7 +38,7 @@ def padded(rows: list[list[int]], longest: int = 0) -> Padded:
 
 def example() -> tuple[Padded, Batch]:
     codes, labels = padded(CODES), padded(LABELS)
-    seen = indicators(codes.values[..., None], 5, codes.lengths)
+    seen = Padded(codes.values[..., None], codes.lengths)
     inputs = Padded(torch.zeros(2, labels.values.shape[1], 1), labels.lengths)
     return seen, Batch(["x", "y"], inputs, {"phones": labels})
 
@@ -119,7 +118,7 @@ def test_sequences_are_merged_runs_in_the_symbols_of_the_transcript():
 def test_a_unit_that_was_never_met_stands_for_the_most_frequent_label():
     head = mapping()
     head.counts[:4] = torch.tensor([0.0, 1.0, 3.0, 0.0])
-    seen = indicators(torch.tensor([[[4]]]), 5, torch.tensor([1]))
+    seen = Padded(torch.tensor([[[4]]]), torch.tensor([1]))
     assert head.predict(seen, torch.tensor([2]))[0].tolist() == [2, 2]
 
 
@@ -136,14 +135,14 @@ def test_loss_and_accuracy_are_those_of_the_counts_before_the_step():
 
 
 def test_codes_of_several_codebooks_count_as_independent_given_the_label():
-    head = Mapping(4, TARGETS, stride=1)  # two codebooks of two codes
+    head = Mapping(TARGETS, num_codes=2, num_codebooks=2, stride=1)
     head.counts.copy_(torch.tensor([[6.0, 1, 1, 1], [2, 5, 1, 1], [5, 4, 1, 1], [3, 2, 1, 1]]))
-    seen = indicators(torch.tensor([[[1, 0]]]), 2, torch.tensor([1]))
+    seen = Padded(torch.tensor([[[1, 0]]]), torch.tensor([1]))
     posterior = (head.counts / head.counts.sum(1, keepdim=True)).double()
     prior = (head.counts.sum(0) + 1).double()
     expected = posterior[1] * posterior[2] / (prior / prior.sum())
     expected = (expected / expected.sum()).log()
-    torch.testing.assert_close(head._log_probs(seen)[0, 0].double(), expected, rtol=0, atol=2e-3)
+    torch.testing.assert_close(head._log_probs(head._units(seen))[0, 0].double(), expected, rtol=0, atol=2e-3)
 
 
 def test_targets_of_the_wrong_kind_are_refused():

@@ -16,9 +16,10 @@ from unitdisc.model import Model, build
 from unitdisc.parts import Batch, Padded
 from unitdisc.recipe import Recipe, Use, read
 from unitdisc.summary import summarize
-from unitdisc.views import indicators, stacked
+from unitdisc.views import Indicators, stacked
 from unitdisc_heads.framewise import Framewise
 from unitdisc_heads.mapping import Mapping
+from unitdisc_heads.readout import Readout
 from unitdisc_metrics.frame_accuracy import FrameAccuracy
 from unitdisc_none.rule import Identity
 
@@ -67,11 +68,36 @@ def test_stacked_input_holds_the_frames_of_each_latent_and_zeros_behind_the_end(
 
 def test_indicators_have_one_one_for_each_codebook_and_none_on_padding():
     codes = torch.tensor([[[2, 0], [1, 1]], [[0, 2], [-1, -1]]])
-    found = indicators(codes, 3, torch.tensor([2, 1])).values
+    found = Indicators(codes, 3, torch.tensor([2, 1])).values
     assert found.tolist() == [
         [[0, 0, 1, 1, 0, 0], [0, 1, 0, 0, 1, 0]],
         [[1, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0]],
     ]
+
+
+def test_what_stands_in_codes_on_padding_does_not_matter():
+    lengths = torch.tensor([2, 1])
+    codes = torch.tensor([[[2, 0], [1, 1]], [[0, 2], [7, 1]]])
+    assert not Indicators(codes, 3, lengths).values[1, 1].any()
+
+
+@pytest.mark.parametrize("context", [1, 3])
+@pytest.mark.parametrize("hidden", [None, 6])
+def test_a_readout_of_units_is_that_of_the_vectors_they_stand_for(context: int, hidden: int | None):
+    torch.manual_seed(0)
+    readout = Readout(10, 4, hidden=hidden, context=context, detach=False)
+    codes = torch.randint(5, (3, 7, 2))
+    units = Indicators(codes, 5, torch.tensor([7, 4, 0]))
+    found, expected = readout(units), readout(Padded(units.values, units.lengths))
+    torch.testing.assert_close(found, expected)
+    weights = [*readout.parameters()]
+    seen = zip(
+        torch.autograd.grad(found.square().sum(), weights),
+        torch.autograd.grad(expected.square().sum(), weights),
+        strict=True,
+    )
+    for one, other in seen:
+        torch.testing.assert_close(one, other)
 
 
 def test_each_head_is_as_wide_as_what_it_looks_at():
@@ -135,10 +161,10 @@ def train_heads(model: Model, source: ToySource) -> None:
             part.after_step(0.5)
 
 
-def test_a_mapping_head_looks_at_units_without_being_told():
+def test_a_mapping_head_looks_at_codes_without_being_told():
     use = Use(kind="head", name="mapping", component=Mapping, arguments={"target": "states"}, where="test")
     model, _ = built(replace(toy_recipe(), heads={"mapping": use}))
-    assert model.places == {"mapping": "units"}
+    assert model.places == {"mapping": "codes"}
     assert model.heads["mapping"].counts.shape == (8, NUM_STATES)
 
 
@@ -173,7 +199,7 @@ def test_a_recipe_says_where_a_head_looks(tmp_path: Path):
     ("head", "complaint"),
     [
         ("{use: framewise, on: output}", r"mine.yaml:2:\d+: heads.here.on must be one of 'bottleneck'"),
-        ("{use: mapping, on: encoder}", r"heads.here.on must be 'units', found 'encoder'"),
+        ("{use: mapping, on: encoder}", r"heads.here.on must be 'codes', found 'encoder'"),
         ("{use: framewise, at: input}", r"heads.here.at: unknown parameter"),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 from unitdisc.parts import Batch, Head, Padded
 from unitdisc.testing.explained import check_explained, labels, latents_of
 from unitdisc.testing.laws import noise, require, supply
-from unitdisc.views import indicators
+from unitdisc.views import Indicators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,18 +33,19 @@ def check_head(
     """Raise an AssertionError that names the first law of `Head` that a head breaks.
 
     Args:
-        make: Builds the head when called with what it names of ``dim``, ``stride`` and ``targets``.
+        make: Builds the head when called with what it names of ``dim``, ``stride``, ``targets``, ``num_codes`` and
+            ``num_codebooks``.
         targets: What the data's targets mean.
         target: The target it predicts; may be left out where there is one only.
         sends_gradient: Whether the latents learn from it; False for a probe.
-        dim: Size D of the latents; the number of units for a head on units alone.
+        dim: Size D of the latents; the number of units for a head on units or codes alone.
         stride: Input frames per latent.
     """
     targets = dict(targets)
 
     def build() -> Head:
         torch.manual_seed(0)
-        return supply(make, dim=dim, targets=targets, stride=stride)
+        return supply(make, dim=dim, targets=targets, stride=stride, num_codes=dim, num_codebooks=1)
 
     batch = Batch(
         [f"u{number}" for number in range(len(_LENGTHS))],
@@ -53,7 +54,9 @@ def check_head(
     )
     latents = latents_of(batch, dim=dim, stride=stride)
     if "bottleneck" not in build().places:
-        latents = indicators(latents.values.argmax(2, keepdim=True), dim, latents.lengths)
+        codes = latents.values.argmax(2, keepdim=True)
+        on_codes = build().places == ("codes",)
+        latents = Padded(codes, latents.lengths) if on_codes else Indicators(codes, dim, latents.lengths)
     predicted = targets[target or next(iter(targets))]
     with torch.random.fork_rng(devices=[]):
         check_explained(build, latents, batch, sends_gradient=sends_gradient)
