@@ -14,7 +14,7 @@ import torch
 from tiny import command
 
 from unitdisc.align import align, best_path, meetings, runs_of, spans_of, transcriber
-from unitdisc.data import Example, FeatureSpec, Split
+from unitdisc.data import DataSource, Example, FeatureSpec, Split
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.model import Model, Project
 from unitdisc.parts import Bottleneck, Encoder, Padded, Quantized, Transcriber
@@ -330,4 +330,4 @@ def test_nothing_is_written_where_something_is_or_a_name_is_wrong(tones, tmp_pat
 
 def test_data_without_a_place_for_times_says_so(tmp_path):
     with pytest.raises(DataError, match="text: this data source cannot keep times"):
-        Lines(root=tmp_path).write_aligned(tmp_path, "text", {})
+        DataSource.write_aligned(Lines(root=tmp_path), tmp_path, "text", {})

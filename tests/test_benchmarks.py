@@ -106,6 +106,16 @@ def test_speech_compares_training_and_export_with_the_encoder_alone():
         assert all(set(item[rate]) == SPREAD and item[rate]["p10"] > 0 for rate in rates)
 
 
+def test_pixel_cnn_draws_and_trains_in_turns_with_its_peers():
+    tiny = ["--sizes", "4,2", "--columns", "9", "--lines", "2", "--batch", "3", "--naive", "2"]
+    drawing, training = measured("pixel_cnn.py", *tiny)
+    times = {"seconds", "peer_seconds", "pixels_per_second", "ratio"}
+    for item, task, lines in ((drawing, "sampling", 2), (training, "training", 3)):
+        assert set(item) == {"benchmark", "task", "size", "lines", "columns"} | times | FACTS
+        assert (item["task"], item["lines"], item["size"]) == (task, lines, [4, 2])
+        assert all(set(item[time]) == SPREAD and item[time]["p10"] > 0 for time in times)
+
+
 @pytest.fixture
 def codebook(monkeypatch):
     """The module of the codebook benchmark."""

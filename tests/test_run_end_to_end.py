@@ -371,7 +371,8 @@ def test_every_recipe_and_preset_is_checked_without_data(info):
         assert done.code == 0, done.err
         assert done.err == ""
         shown = json.loads(done.out)
-        per = "column" if info.name.startswith("handwriting") else "second"
+        kinds = {"handwriting": "column", "images": "pixel", "translation": "token"}
+        per = kinds.get(info.name.split("/")[0], "second")
         quantises = shown["bottleneck"] != "none, 0 x 0 codes"
         assert shown[f"units per {per}"] > 0
         assert (shown[f"bits per {per}"] > 0) == quantises

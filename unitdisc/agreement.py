@@ -28,6 +28,11 @@ def check(sections: Sections, train: Train | None, problems: Problems) -> None:
         if after <= before:
             text = f"train.milestones must rise, found {after} behind {before}"
             problems.add(_place(sections, "milestones"), text)
+    if train.schedule == "plateau" and train.score_every is None:
+        text = (
+            "train.schedule: 'plateau' needs train.score_every, the steps between the scores that it follows"
+        )
+        problems.add(_place(sections, "schedule"), text)
     _check_scores(sections, train, problems)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -24,20 +24,23 @@ class FeatureSpec:
     """What one input frame is; known from a data source's parameters alone, before any data is read.
 
     Args:
-        shape: Shape of one frame: (3, 81) for log-mel with deltas, (32,) for a column of pixels.
-        frame_rate: Frames per second of speech; 1.0 for columns of an image.
-        unit_of_time: "second" or "column".
+        shape: Shape of one frame: (3, 81) for log-mel with deltas, (32,) for a column of pixels, () for a token.
+        frame_rate: Frames per second of speech; 1.0 for columns of an image and tokens.
+        unit_of_time: "second", "column", "pixel" or "token".
         standardize: Whether the engine subtracts the training split's mean and divides by its deviation, per
             element of ``shape``, before the encoder (global CMVN). The decoder then explains the result.
         grid: Rows and columns of a picture whose pixels are the frames, row by row: all examples have
             T = rows * columns. None for what runs in time.
+        vocab_size: Of tokens: inputs are (T,) int64 in [0, vocab_size), and conditions are sequences of such
+            numbers, too. None for what is measured.
     """
 
     shape: tuple[int, ...]
     frame_rate: float
-    unit_of_time: Literal["second", "column", "pixel"]
+    unit_of_time: Literal["second", "column", "pixel", "token"]
     standardize: bool
     grid: tuple[int, int] | None = None
+    vocab_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,10 @@ class Example:
 
     Args:
         key: Id, unique in its split.
-        inputs: (T, *features.shape) float32.
+        inputs: (T, *features.shape) float32; of tokens (T,) int64.
         targets: By name, (T,) int64 with -1 where unlabelled, or (U,) int64.
-        conditions: By name, the index of the speaker or writer; -1 where training did not know it.
+        conditions: By name, the index of the speaker or writer, -1 where training did not know it; or a sequence
+            (U,) int64, such as the source sentence of a translation.
         middles: For "sequence" targets whose symbols have times, (U,) int64: the frame that holds each symbol's
             middle. A crop needs them to cut the transcript.
     """
@@ -69,7 +73,7 @@ class Example:
     key: str
     inputs: Tensor
     targets: dict[str, Tensor] = field(default_factory=dict)
-    conditions: dict[str, int] = field(default_factory=dict)
+    conditions: dict[str, int | Tensor] = field(default_factory=dict)
     middles: dict[str, Tensor] = field(default_factory=dict)
 
     def crop(self, start: int, stop: int) -> Example:
@@ -117,6 +121,26 @@ class Split(ABC):
         del index
         return {}
 
+    def text(self, tokens: Tensor) -> str:
+        """Return what tokens (T,) such as the inputs spell. Raises `DataError` where inputs are no tokens."""
+        del tokens
+        raise DataError(f"the data of {type(self).__name__} are not tokens, so they spell no text")
+
+
+class HeldSplit(Split):
+    """A split whose examples are all in memory and equally long, so that a batch is cut out of them at once.
+
+    Training on whole examples and evaluation take such batches, without worker processes, from where the split lies.
+    """
+
+    @abstractmethod
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Return what `collate` makes of these examples."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> HeldSplit:
+        """Return the same split, which lies on ``device`` and gives its batches there."""
+
 
 class DataSource(ABC):
     """Gives examples. Construction reads nothing; ``prepare`` makes or imports what is missing, once.
@@ -124,9 +148,16 @@ class DataSource(ABC):
     Attributes:
         features: Known after construction.
         targets: {name: `TargetSpec`}, known after ``prepare``.
-        conditions: {name: values in order}, known after ``prepare``; for example {"speaker": ("f1", "m1")}.
+        conditions: {name: values in order}, known after ``prepare``; for example {"speaker": ("f1", "m1")}. Of a
+            condition that is a sequence, the values that its numbers stand for.
         vocoder: Name of the `Vocoder` that turns these features back into a signal; None where there is none.
+        suffixes: Endings of the recordings or images that ``load_file`` reads, such as ".flac".
+        unlabelled: Parameters, with the values by which nothing but inputs is read: then the parameter ``root`` can
+            be another corpus, which has none of the labels.
     """
+
+    suffixes: ClassVar[frozenset[str]] = frozenset()
+    unlabelled: ClassVar[Mapping[str, object]] = {}
 
     features: FeatureSpec
     targets: dict[str, TargetSpec]
@@ -140,6 +171,14 @@ class DataSource(ABC):
     @abstractmethod
     def split(self, name: str) -> Split:
         """Return a split. Raises `DataError` that names the existing ones when there is no such split."""
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits, known after ``prepare``."""
+        raise DataError("this data source does not list its splits; name one with --split")
+
+    def load_file(self, path: Path) -> Tensor:
+        """Return the inputs (T, *features.shape) of a recording or image. Raises `DataError` naming the file."""
+        raise DataError(f"{path}: this data source reads no single files; give a corpus")
 
     @abstractmethod
     def featurize(self, signal: np.ndarray, rate: float | None = None) -> Tensor:
@@ -166,8 +205,16 @@ class DataSource(ABC):
         raise DataError(f"{target}: this data source cannot keep times of transcripts; align recordings")
 
     def picture(self, example: Example) -> np.ndarray:
-        """Return (height, T) uint8, how a person would look at the example; dark is a low value."""
+        """Return uint8, how a person would look at the example; dark is a low value.
+
+        (height, T), or of pictures (``features.grid``) (rows, columns), or (rows, columns, 3) in colours.
+        """
         values = example.inputs
+        if self.features.grid is not None:
+            pixels = values.reshape(*self.features.grid, -1) * 256
+            return pixels.floor().clamp(0, 255).to(torch.uint8).squeeze(2).numpy()
+        if values.dim() == 1:
+            values = values[:, None]  # (T, 1): numbers of tokens
         if values.dim() == 3:
             values = values[:, 0]  # (T, F): the static channel
         low, high = values.min(), values.max()
@@ -213,8 +260,13 @@ def collate(examples: Sequence[Example]) -> Batch:
         [example.key for example in examples],
         _pad([example.inputs for example in examples], 0),
         {name: _pad([example.targets[name] for example in examples], -1) for name in first.targets},
-        {name: torch.tensor([example.conditions[name] for example in examples]) for name in first.conditions},
+        {name: _together([example.conditions[name] for example in examples]) for name in first.conditions},
     )
+
+
+def _together(conditions: Sequence[int | Tensor]) -> Tensor | Padded:
+    sequences = [condition for condition in conditions if isinstance(condition, Tensor)]
+    return _pad(sequences, 0) if sequences else torch.tensor(conditions)
 
 
 def _pad(sequences: Sequence[Tensor], value: float) -> Padded:

@@ -18,7 +18,7 @@ from unitdisc.errors import DataError, RecipeError
 from unitdisc.infer import batches, passes
 from unitdisc.metric import Evaluated, Metric
 from unitdisc.missing import without_missing
-from unitdisc.parts import Batch, Likelihood, Padded, Place
+from unitdisc.parts import Batch, Likelihood, Padded, Place, Translator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,6 +56,7 @@ def evaluate(model: Model, split: Split, recipe: Recipe) -> dict[str, Any]:
                 "values": metric.compute(),
                 "chance": chance[name].compute() if name in chance else metric.chance(),
                 "higher_is_better": metric.higher_is_better,
+                **({"signature": signature} if (signature := metric.signature()) else {}),
             }
     return {"losses": losses, "losses_chance": losses_chance, "metrics": found}
 
@@ -103,6 +104,10 @@ class First(Split):
     def fields(self, index: int) -> Mapping[str, str]:
         """Return what the corpus says of the example."""
         return self.split.fields(index)
+
+    def text(self, tokens: Tensor) -> str:
+        """Return what tokens spell."""
+        return self.split.text(tokens)
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,8 @@ def _update(
     heads = tuple(model.heads)
     likelihoods = tuple(name for name, part, _ in model.explaining() if isinstance(part, Likelihood))
     predicted = cache(partial(_predicted, model, view))
+    translated = cache(partial(_translated, model, view))
+    translates = isinstance(model.decoder, Translator)
     carried = {"inputs": batch.inputs, "latents": view.latents, "values": view.seen}
     needs = {need for metric in metrics.values() for need in metric.needs}
     for row, key in enumerate(batch.keys):
@@ -207,6 +214,7 @@ def _update(
             predictions=_Found(heads, partial(_predicted_row, predicted, row)),
             nats=_Found(likelihoods, partial(_nats_row, nats, row)),
             fields=split.fields(view.indices[row]),
+            translate=partial(_translated_row, translated, split, row) if translates else None,
             frame_rate=model.features.frame_rate,
             frame_size=prod(model.features.shape),
             **{need: _row(carried[need], row) for need in needs},
@@ -222,6 +230,14 @@ def _predicted(model: Model, view: View, name: str) -> list[Tensor]:
 
 
 @torch.inference_mode()
+def _translated(model: Model, view: View, **options: Any) -> list[Tensor]:
+    """Return what the decoder writes for each example of a batch."""
+    decoder: Any = model.decoder
+    found: list[Tensor] = decoder.translate(view.batch.conditions[decoder.source], **options)
+    return found
+
+
+@torch.inference_mode()
 def _nats(model: Model, view: View, name: str) -> Tensor:
     """Return -ln p (B,) of each example of a batch under the decoder or a head."""
     for found, part, place in model.explaining():
@@ -232,6 +248,10 @@ def _nats(model: Model, view: View, name: str) -> Tensor:
 
 def _predicted_row(predicted: Callable[[str], list[Tensor]], row: int, name: str) -> np.ndarray:
     return predicted(name)[row].cpu().numpy()
+
+
+def _translated_row(translated: Callable[..., list[Tensor]], split: Split, row: int, **options: Any) -> str:
+    return split.text(translated(**options)[row].cpu())
 
 
 def _nats_row(nats: Callable[[str], Tensor], row: int, name: str) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from unitdisc import recipe
+from unitdisc.errors import RecipeError
 from unitdisc.storage import new_folder, refuse_other_files, write_text
 
 if TYPE_CHECKING:
@@ -43,10 +45,10 @@ def write(
                 for path in exporter.write(
                     sequences, split=split, num_codes=meta["num_codes"], folder=partial
                 ):
-                    files[path.name] = {
+                    files[path.relative_to(partial).as_posix()] = {
                         "format": name,
                         "split": split,
-                        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                        "sha256": sha256(path),
                     }
         splits = {
             split: {
@@ -59,6 +61,20 @@ def write(
         content = {**meta, "splits": splits, "files": files}
         write_text(partial / META, json.dumps(content, indent=1, sort_keys=True) + "\n")
     return [*files, META]
+
+
+def only_book(item: Units, book: int) -> Units:
+    """Return the units of one codebook. Raises `RecipeError` when there is none of that number."""
+    count = item.codes.shape[1]
+    if book >= count:
+        raise RecipeError(f"--book {book}: found {count} codebooks, numbered from 0")
+    return replace(item, codes=item.codes[:, book : book + 1])
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, which is never in memory as a whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def exporters(names: Sequence[str], options: Sequence[str] = ()) -> dict[str, Use]:

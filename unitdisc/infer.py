@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unitdisc.data import collate
+from unitdisc.data import HeldSplit, collate
 from unitdisc.errors import DataError
 from unitdisc.model import NonFiniteLatentsError
 from unitdisc.parts import Batch, Padded, Quantized
@@ -56,6 +56,10 @@ def batches(model: Model, split: Split, *, batch_frames: int) -> Iterator[tuple[
     device = model.device
     order = np.argsort(np.asarray(split.lengths), kind="stable").tolist()
     planned = fill(order, split.lengths, batch_frames=batch_frames)
+    if isinstance(split, HeldSplit):
+        held = split.to(device)
+        yield from ((indices, model.standardized(held.batch(indices))) for indices in planned)
+        return
     for indices, batch in _loaded(split, planned):
         yield indices, model.standardized(batch.to(device))
 

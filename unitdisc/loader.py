@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from unitdisc.data import Split, collate
+from unitdisc.data import HeldSplit, Split, collate
 from unitdisc.plan import Item, Position, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import torch
 
     from unitdisc.data import Example
     from unitdisc.parts import Batch
@@ -76,16 +78,20 @@ def batches(
     ranks: int,
     workers: int,
     memory: int = 0,
-    pin: bool = False,
+    device: torch.device | None = None,
 ) -> Iterator[Batch]:
-    """Yield this rank's share of the batches that follow ``start``, without end."""
+    """Yield this rank's share of the batches that follow ``start``, without end; they may lie on ``device``."""
+    share = _Share(stream, start, rank=rank, ranks=ranks)
+    if isinstance(split, HeldSplit) and crop is None:
+        held = split if device is None else split.to(device)
+        return (held.batch([item.index for item in items]) for items in share)
     loader: DataLoader[Example] = DataLoader(
         Cropped(split, crop=crop, seed=stream.seed, memory=memory // max(1, workers)),
-        batch_sampler=_Share(stream, start, rank=rank, ranks=ranks),
+        batch_sampler=share,
         collate_fn=collate,
         num_workers=workers,
         worker_init_fn=_leave_signals,
-        pin_memory=pin,
+        pin_memory=device is not None and device.type == "cuda",
     )
     return iter(loader)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
 
@@ -33,6 +33,8 @@ class Evaluated:
         frame_size: Numbers in an input frame: pixels of a column, colours of a pixel.
         nats: -ln p of this example under each part that is a `Likelihood`: "decoder", or the name of a head. Found
             when it is first asked for.
+        translate: Returns what the decoder writes in place of this example's inputs, as text, by the arguments of
+            `Translator.translate`; None where the decoder is none.
         inputs: (T, ...) float32, as the encoder sees them; None where no metric needs them.
         latents: (S, D) float32, before the bottleneck; None where no metric needs them.
         values: (S, D) float32, after the bottleneck; None where no metric needs them.
@@ -49,6 +51,7 @@ class Evaluated:
     frame_rate: float = 1.0
     frame_size: int = 1
     nats: Mapping[str, float] = field(default_factory=dict)
+    translate: Callable[..., str] | None = None
     inputs: np.ndarray | None = None
     latents: np.ndarray | None = None
     values: np.ndarray | None = None
@@ -79,6 +82,10 @@ class Metric(ABC):
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Return the main number under the key "value", further numbers and counts under their own names."""
+
+    def signature(self) -> str | None:
+        """Return the full definition of the score in a line, where a name and parameters do not say it all."""
+        return None
 
     def chance(self) -> dict[str, float] | None:
         """Return the chance value of what was taken in where it is known without shuffled units."""

@@ -18,8 +18,8 @@ from unitdisc.errors import PluginError
 SUPPLIED: dict[str, frozenset[str]] = {
     "encoder": frozenset({"features"}),
     "bottleneck": frozenset({"dim"}),
-    "decoder": frozenset({"dim", "features", "stride", "conditions"}),
-    "head": frozenset({"dim", "stride", "targets"}),
+    "decoder": frozenset({"dim", "features", "stride", "grid", "conditions"}),
+    "head": frozenset({"dim", "stride", "grid", "targets", "num_codes", "num_codebooks"}),
 }
 """What the engine fills in, by kind."""
 

@@ -6,6 +6,7 @@ U target length; ``()`` is a scalar.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -38,6 +39,10 @@ class Padded:
         """(B, T) bool, true on valid frames."""
         return torch.arange(self.values.shape[1], device=self.lengths.device) < self.lengths[:, None]
 
+    def detach(self) -> Padded:
+        """Return the same sequences, through which no gradient passes."""
+        return Padded(self.values.detach(), self.lengths)
+
     def to(self, device: torch.device) -> Padded:
         """Return the same sequences on ``device``."""
         return Padded(self.values.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
@@ -53,15 +58,16 @@ class Batch:
 
     Args:
         keys: B ids.
-        inputs: (B, T, *features.shape) float32.
+        inputs: (B, T, *features.shape) float32; of tokens (B, T) int64.
         targets: By name. Kind "frames": (B, T) int64 with -1 where unlabelled. Kind "sequence": (B, U) int64.
-        conditions: By name, (B,) int64 with -1 for a value that training did not know.
+        conditions: By name, (B,) int64 with -1 for a value that training did not know, or sequences (B, U) int64,
+            such as the source sentence of a translation.
     """
 
     keys: list[str]
     inputs: Padded
     targets: dict[str, Padded] = field(default_factory=dict)
-    conditions: dict[str, Tensor] = field(default_factory=dict)
+    conditions: dict[str, Tensor | Padded] = field(default_factory=dict)
 
     @cached_property
     def num_frames(self) -> int:
@@ -74,7 +80,7 @@ class Batch:
             self.keys,
             self.inputs.to(device),
             {name: target.to(device) for name, target in self.targets.items()},
-            {name: condition.to(device, non_blocking=True) for name, condition in self.conditions.items()},
+            {name: _moved(condition, device) for name, condition in self.conditions.items()},
         )
         return moved.counted(self.num_frames)
 
@@ -96,6 +102,12 @@ class Batch:
         """Take over the number of frames, which would have to be fetched from the device."""
         self.__dict__["num_frames"] = num_frames
         return self
+
+
+def _moved(condition: Tensor | Padded, device: torch.device) -> Tensor | Padded:
+    if isinstance(condition, Padded):
+        return condition.to(device)
+    return condition.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -297,17 +309,74 @@ class Likelihood(Part, ABC):
         return {}
 
 
-class Prior(Likelihood, Head, ABC):
-    """A distribution over code sequences: ``places = ("codes",)``, sends no gradient back, and can be drawn from.
+class Translator(Part, ABC):
+    """What a decoder also is that writes a sentence from another alone, without latents of what it writes.
 
-    Its nats are -ln p(codes), each code given all before it in the same example: an honest code length.
+    Attributes:
+        source: Name of the condition that is the sentence to translate.
+    """
+
+    source: str
+
+    @abstractmethod
+    def translate(
+        self,
+        source: Padded,
+        *,
+        beam: int = 1,
+        length_penalty: float = 0.6,
+        max_length: int | None = None,
+    ) -> list[Tensor]:
+        """Return B translations (U_b,) int64, as the data gives inputs; the same for a sentence alone and in a batch.
+
+        Args:
+            source: (B, U) int64.
+            beam: Partial translations kept at each step; 1 is greedy.
+            length_penalty: Alpha of Wu et al. 2016, eq. 14: 0 compares sums of ln p, 1 about their means.
+            max_length: Tokens of a translation at most; None lets the part decide by the source's length.
+        """
+
+
+class Prior(Likelihood, Head, ABC):
+    """A distribution over code sequences: looks at "codes", sends no gradient back, and can be drawn from.
+
+    The codes stand in an order, that of the latents and within a latent that of the codebooks, and each is given
+    those before it in the same example. So nats, the sum of -ln p over all codes, are an honest code length.
+
+    Attributes:
+        stride: Input frames per latent.
     """
 
     places: ClassVar[tuple[Place, ...]] = ("codes",)
+    stride: int
+
+    @abstractmethod
+    def log_probs(self, latents: Padded) -> Tensor:
+        """Return (B, S, Q, K) ln p of what each code (B, S, Q) can be, given the codes before it."""
 
     @abstractmethod
     def draw(self, lengths: Tensor, *, temperature: float = 1.0) -> Tensor:
         """Return (B, S, Q) int64 codes of ``lengths`` (B,) latents, -1 on padding, drawn with torch's generator."""
+
+    def nats(self, latents: Padded, batch: Batch) -> Tensor:
+        """Return (B,) float32, -ln p of the codes of each example's valid latents."""
+        del batch
+        codes = latents.values.masked_fill(~latents.mask[:, :, None], 0)
+        found = self.log_probs(latents).float().gather(3, codes[..., None])  # (B, S, Q, 1)
+        return -found.flatten(2).sum(2).masked_fill(~latents.mask, 0).sum(1)
+
+    def explained(self, nats: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mean of the nats over valid input frames, and "bits_per_latent", all codebooks together."""
+        loss, numbers = super().explained(nats, batch)
+        num_latents = ((batch.inputs.lengths + self.stride - 1) // self.stride).sum().clamp(min=1)
+        bits = nats.detach().sum() / (math.log(2) * num_latents)
+        return loss, {**numbers, "bits_per_latent": bits}
+
+    def predict(self, latents: Padded, lengths: Tensor) -> list[Tensor]:
+        """Return (T_b,) each: for each frame the likeliest code of its latent's first codebook, given those before."""
+        likeliest = self.log_probs(latents)[:, :, 0].argmax(2)  # (B, S)
+        frames = likeliest.repeat_interleave(self.stride, 1)
+        return [row[:length] for row, length in zip(frames, lengths.tolist(), strict=True)]
 
 
 class Transcriber(Head, ABC):

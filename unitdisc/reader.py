@@ -1,4 +1,4 @@
-"""Contract of readers: corpora as their owners distribute them, as utterances that a data source can import."""
+"""Contract of readers: corpora as owners distribute them, as utterances or text lines that can be imported."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,38 @@ class Recorded:
     tables: dict[str, list[Timed]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """One text line.
+
+    Args:
+        key: Id, unique in the corpus.
+        split: Name of its split; "train" is the one that recipes train on.
+        where: File and line, or member of an archive, that names it, for messages.
+        read: Returns its image (H, W) uint8, grey, 0 is black. The file is opened only then, so that a corpus
+            need not fit into memory. Raises `DataError`.
+        fields: What is known of it; "document" (the hand that wrote it) and "text" among them, where they are.
+        tables: Labels by table, such as "characters": (start, end, symbol) in columns of the image, end
+            excluded.
+    """
+
+    key: str
+    split: str
+    where: str
+    read: Callable[[], np.ndarray] = field(compare=False, repr=False)
+    fields: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
+
+
 class Reader(ABC):
-    """Reads one kind of distribution. Its docstring says what the folder must look like."""
+    """Reads one kind of distribution. Its docstring says what the folder, or the file, must look like."""
 
     @abstractmethod
-    def read(self, folder: Path) -> Iterator[Recorded]:
-        """Yield the utterances of ``folder``. Raises `DataError` with file and line; nothing is ever run."""
+    def read(self, folder: Path) -> Iterator[Recorded | Drawn]:
+        """Yield the utterances or the lines of ``folder``, which may be a file such as an archive.
+
+        All of one kind. Raises `DataError` with file and line; nothing is ever run.
+        """
 
     def beside(self) -> Sequence[Path]:
         """Return files to copy beside what is imported, such as tables that fold symbols into classes."""

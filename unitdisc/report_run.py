@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from unitdisc.infer import as_units, codes_of
 from unitdisc.report import ReportData, Tally, label_spans, picture, png
+from unitdisc.report.cells import cells
 from unitdisc.scores import scores
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def _look(run: Run) -> tuple[list[tuple[str, Image.Image]], Tally]:
 
 
 def _draw(run: Run, example: Example, units: Units, frames: str | None, vocab: list[str]) -> Image.Image:
+    grid = run.model.encoder.grid
+    if grid is not None:
+        return cells(run.source.picture(example), units, grid, title=example.key)
     labels = label_spans(example.targets[frames].numpy(), vocab) if frames else None
     return picture(
         run.source.picture(example),
@@ -88,11 +92,12 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 def _commands(run: Run) -> list[tuple[str, str]]:
     folder = run.folder.path
     is_speech = run.features.unit_of_time == "second"
+    image = "line image" if run.features.grid is None else "picture"
     return [
         ("units in another format", f"unitdisc export {folder} --format ctm --out units-ctm"),
         ("scores as JSON", f"unitdisc evaluate {folder} --json"),
         (
-            f"units of a new {'recording' if is_speech else 'line image'}, in Python",
+            f"units of a new {'recording' if is_speech else image}, in Python",
             f"unitdisc.load({str(folder)!r}).encode({'waveform, rate' if is_speech else 'image'}).codes",
         ),
     ]

@@ -116,8 +116,8 @@ class Run:
         source: DataSource = self.recipe.data.build()
         return units_of(self.model, key, source.featurize(signal, rate), self.features)
 
-    def meta(self) -> dict[str, Any]:
-        """Return what a unit file must say about itself."""
+    def meta(self, data_sha256: str | None = None) -> dict[str, Any]:
+        """Return what a unit file must say about itself; ``data_sha256`` is of other data than the run's own."""
         features = self.features
         return {
             "recipe": self.recipe.name,
@@ -130,7 +130,7 @@ class Run:
             "unit_of_time": features.unit_of_time,
             "step": self.model.stride / features.frame_rate,
             "offset": 0.0,
-            "data_sha256": self.source.checksum(),
+            "data_sha256": data_sha256 or self.source.checksum(),
             "unitdisc": self.record["versions"]["unitdisc"],
         }
 

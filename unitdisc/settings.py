@@ -37,11 +37,13 @@ class Train:
         weight_decay: Weight decay (decoupled for adamw).
         momentum: Momentum of sgd.
         schedule: Shape of the learning rate after the warm-up: "constant", "cosine" to 0, "linear" to 0,
-            "rsqrt" (lr * sqrt(warmup / step)), "exponential" (to ``final_lr_scale``) or "steps" (down at each of
-            the ``milestones``).
-        final_lr_scale: What "exponential" multiplies the rate with at the last step.
+            "rsqrt" (lr * sqrt(warmup / step)), "exponential" (to ``final_lr_scale``), "steps" (down at each of
+            the ``milestones``) or "plateau" (down when scores in training no longer get better).
+        final_lr_scale: What "exponential" multiplies the rate with at the last step, and "plateau" at least.
         milestones: Steps after which "steps" multiplies the rate, in rising order.
-        milestone_scale: What "steps" multiplies the rate with after each milestone.
+        milestone_scale: What "steps" multiplies the rate with after each milestone, and "plateau" each time.
+        patience: Scores in a row that are no better than the best before one more lets "plateau" lower the
+            rate; the first of ``score_metrics`` counts, on ``score_split``, so give a split held out for that.
         warmup: Steps of linear warm-up.
         clip: Largest gradient norm; null does not clip. A step with a non-finite norm is skipped either way.
         skip_norm: A step with a larger gradient norm than this, before clipping, is skipped, too; null skips none.
@@ -77,10 +79,11 @@ class Train:
     betas: tuple[Annotated[float, Ge(0), Lt(1)], Annotated[float, Ge(0), Lt(1)]] = (0.9, 0.999)
     weight_decay: Annotated[float, Ge(0)] = 0.0
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
-    schedule: Literal["constant", "cosine", "linear", "rsqrt", "exponential", "steps"] = "constant"
+    schedule: Literal["constant", "cosine", "linear", "rsqrt", "exponential", "steps", "plateau"] = "constant"
     final_lr_scale: Annotated[float, Gt(0), Le(1)] = 0.01
     milestones: tuple[Annotated[int, Gt(0)], ...] = ()
     milestone_scale: Annotated[float, Gt(0), Le(1)] = 0.5
+    patience: Annotated[int, Ge(0)] = 3
     warmup: Annotated[int, Ge(0)] = 0
     clip: Annotated[float, Gt(0)] | None = None
     skip_norm: Annotated[float, Gt(0)] | None = None

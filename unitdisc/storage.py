@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from unitdisc.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _PARTIAL = ".partial-"
 
@@ -24,18 +24,33 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` in one piece. Raises `StorageError` naming path and space; the old file stays as it was."""
+    _write(path, [content], len(content))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines, with their ends, as UTF-8 in one piece while they come. Raises `StorageError`."""
+    write_pieces(path, (line.encode() for line in lines))
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write pieces one after the other in one file while they come. Raises `StorageError`."""
+    _write(path, pieces, 0)
+
+
+def _write(path: Path, pieces: Iterable[bytes], size: int) -> None:
     partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
     try:
         with partial.open("wb") as file:
-            file.write(content)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
         sync_folder(path.parent)
     except OSError as error:
+        raise _explained(path, error, size) from error
+    finally:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise _explained(path, error, len(content)) from error
 
 
 def append_text(path: Path, text: str) -> None:

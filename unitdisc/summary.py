@@ -119,7 +119,7 @@ def summarize(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": recipe.name,
         "data": recipe.data.name,
-        "input frame": f"{' x '.join(map(str, features.shape))}, {features.frame_rate:g} per {per}",
+        "input frame": f"{_shape(features)}, {features.frame_rate:g} per {per}",
         "encoder": f"{recipe.encoder.name}, stride {encoder.stride}, size {encoder.dim}",
         "latents": f"size {project.dim}, norm {recipe.latents.norm}",
         "bottleneck": f"{recipe.bottleneck.name}, {bottleneck.num_codebooks} x {bottleneck.num_codes} codes",
@@ -140,7 +140,7 @@ def skeleton(recipe: Recipe) -> Skeleton:
     encoder: Encoder = recipe.encoder.build(features=features)
     project = Project(encoder.dim, recipe.latents)
     bottleneck: Bottleneck = recipe.bottleneck.build(dim=project.dim)
-    supplied = {"dim": project.dim, "features": features, "stride": encoder.stride}
+    supplied = {"dim": project.dim, "features": features, "stride": encoder.stride, "grid": encoder.grid}
     return Skeleton(features, encoder, project, bottleneck, supplied)
 
 
@@ -158,6 +158,11 @@ def _announced(recipe: Recipe, built: Skeleton) -> Iterator[str]:
                     yield from part.announce(recipe.train.steps)
                 except RecipeError as error:
                     raise RecipeError(f"{where}: {error}") from error
+
+
+def _shape(features: FeatureSpec) -> str:
+    size = features.vocab_size
+    return f"one of {size:,} tokens" if size is not None else " x ".join(map(str, features.shape))
 
 
 def _count(module: nn.Module) -> int:

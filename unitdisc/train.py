@@ -60,10 +60,10 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.amp == "fp16")
         self.average = Average(model, self.settings.average) if self.settings.average else None
         self.health = Health(model, split, self.settings, seed=recipe.seed)
+        self.plateau = optimizer.Plateau(recipe, self.device)
         self.events: list[Event] = []
-        self.step = 0
+        self.step = self.skipped = 0
         self.position = Position()
-        self.skipped = 0
         ranks = distributed.world_size()
         if self.settings.batches_per_step % ranks:
             raise RecipeError(
@@ -88,6 +88,7 @@ class Trainer:
         alarms = Alarms(self.recipe, self.model.bottleneck.num_codes)
         for record in log.before:
             alarms.look(record)
+            self.plateau.look(record)
         batches = self._batches()
         with Stopping() as stopping, log:
             while self.step < self.settings.steps:
@@ -123,6 +124,7 @@ class Trainer:
             record["events"] = [*record.get("events", []), *trouble]
         if self.scored is not None and self._is_time(self.settings.score_every):
             record |= scoring.score(self.model, self.average, self.scored, self.recipe, display)
+            self.plateau.look(record)
         log.write(record)
         if "loss" in record:  # not when every step since the last line was skipped
             display.numbers(record)
@@ -146,7 +148,7 @@ class Trainer:
     def _take_step(self, batches: list[Batch], *, stop: bool) -> Taken:
         """Move everything by one optimiser step, or skip it on all ranks when a number is not to be trusted."""
         settings = self.settings
-        optimizer.set_lr(self.optimizer, self.step, settings)
+        optimizer.set_lr(self.optimizer, self.step, settings, plateau=self.plateau.scale)
         progress = self.step / settings.steps
         self._seed(settings.batches_per_step)
         for part in self.model.parts():
@@ -278,7 +280,7 @@ class Trainer:
             ranks=distributed.world_size(),
             workers=settings.workers,
             memory=settings.cache_mb * 2**20,
-            pin=self.device.type == "cuda",
+            device=self.device,
         )
         for number, batch in enumerate(own):
             if number % self._share() == 0:

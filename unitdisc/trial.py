@@ -30,6 +30,8 @@ STEPS = 6
 _WARM_UP = 2
 LENGTH = 500
 """Frames of an example where the recipe takes examples whole."""
+_SENTENCE = 25
+"""Tokens of a sentence."""
 _SYMBOL = 8
 """Frames per symbol of a sequence."""
 NUMBER = 40
@@ -83,7 +85,8 @@ class _Noise(Split):
         conditions: dict[str, tuple[str, ...]],
         train: Train,
     ) -> None:
-        self.length = train.crop or min(LENGTH, train.batch_frames)
+        usual = LENGTH if features.vocab_size is None else _SENTENCE
+        self.length = train.crop or min(usual, train.batch_frames)
         number = STEPS * train.batches_per_step * max(1, train.batch_frames // self.length)
         self.keys = [str(index) for index in range(number)]
         self.lengths = [self.length] * number
@@ -98,10 +101,13 @@ class _Noise(Split):
             labels[name] = torch.randint(NUMBER, (self.length // every,), generator=draw)
             if spec.kind == "sequence":
                 middles[name] = torch.arange(len(labels[name])) * every
-        inputs = torch.randn(self.length, *self.features.shape, generator=draw)
-        return Example(
-            self.keys[index], inputs, labels, dict.fromkeys(self.conditions, index % NUMBER), middles
-        )
+        conditions: dict[str, int | torch.Tensor] = dict.fromkeys(self.conditions, index % NUMBER)
+        if self.features.vocab_size is None:
+            inputs = torch.randn(self.length, *self.features.shape, generator=draw)
+        else:
+            inputs = torch.randint(self.features.vocab_size, (self.length,), generator=draw)
+            conditions = dict.fromkeys(self.conditions, inputs)
+        return Example(self.keys[index], inputs, labels, conditions, middles)
 
 
 def _asked_for(recipe: Recipe) -> tuple[dict[str, TargetSpec], dict[str, tuple[str, ...]]]:

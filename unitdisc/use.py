@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unitdisc.errors import RecipeError
 from unitdisc.values import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,24 @@ class Use:
     on: Any = None
 
     def build(self, **supplied: Any) -> Any:
-        """Make the component, and those inside it, with those of ``supplied`` that its constructor names."""
+        """Make the component, and those inside it, with those of ``supplied`` that its constructor names.
+
+        Those inside are supplied the same, or what its class method ``inside(supplied, arguments)`` returns.
+        """
+        inside = getattr(self.component, "inside", None)
+        passed_on = self._placed(inside, supplied, self.arguments) if inside else supplied
         arguments = {
-            name: value.build(**supplied) if isinstance(value, Use) else value
+            name: value.build(**passed_on) if isinstance(value, Use) else value
             for name, value in self.arguments.items()
         }
         named = inspect.signature(self.component.__init__).parameters
         filled = {name: value for name, value in supplied.items() if name in named and name not in arguments}
+        return self._placed(self.component, **arguments, **filled)
+
+    def _placed(self, make: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Call what may refuse the recipe, and say where."""
         try:
-            return self.component(**arguments, **filled)
+            return make(*arguments, **named)
         except RecipeError as error:
             raise RecipeError(f"{self.where}: {error}") from error
 

@@ -36,6 +36,11 @@ def supplied_to(use: Use, supplied: Mapping[str, Any], bottleneck: Bottleneck) -
         "num_codes": bottleneck.num_codes,
         "num_codebooks": bottleneck.num_codebooks,
     }
+    if on == "input" and supplied["features"].vocab_size is not None:
+        raise RecipeError(
+            f"{use.where}: the inputs are numbers of tokens, which a {use.name} head cannot look at; look at "
+            "bottleneck, encoder, units or codes"
+        )
     if on == "input":
         return {**supplied, "dim": supplied["stride"] * prod(supplied["features"].shape)}
     if on in ("units", "codes"):

@@ -29,7 +29,9 @@ class Reconstructing(Protocol):
 
     condition: str | None
 
-    def reconstruct(self, latents: Padded, lengths: Tensor, conditions: dict[str, Tensor]) -> list[Tensor]:
+    def reconstruct(
+        self, latents: Padded, lengths: Tensor, conditions: dict[str, Tensor | Padded]
+    ) -> list[Tensor]:
         """Return B predictions (T_b, *shape) for sequences of ``lengths`` (B,) input frames."""
 
 
@@ -95,7 +97,7 @@ class Voices:
             conditions = dict(passed.batch.conditions)
             if self.condition:
                 number = -1 if speaker is None else self.names.index(speaker)
-                conditions[self.condition] = torch.full_like(conditions[self.condition], number)
+                conditions[self.condition] = torch.full_like(lengths, number)
             (frames,) = self._decoder.reconstruct(passed.seen, lengths, conditions)
             found.append(frames.float())
         if (measured := model.standardize) is not None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unitdisc.exporter import Exporter
+from unitdisc.exporter import Format, Told
 from unitdisc.repeats import durations, without_repeats
-from unitdisc.storage import write_text
-from unitdisc.unit_lines import units_line
+from unitdisc.storage import write_lines
+from unitdisc.unit_lines import read_units, units_line
 from unitdisc_formats.limits import num_codebooks
+from unitdisc_formats.lines import codes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from unitdisc.units import Units
 
 
-class JSONL(Exporter):
+class JSONL(Format):
     """JSON lines, ``units-SPLIT.jsonl``: a line ``{"file": id, "units": [3, 3, 17]}`` per utterance.
 
     The form of discophon, which finds its files as ``units-LANGUAGE-SPLIT.jsonl`` (a split named "eng-dev"
@@ -33,15 +34,25 @@ class JSONL(Exporter):
     def __init__(self, *, deduplicate: bool = False) -> None:
         self._deduplicate = deduplicate
 
+    def place(self, split: str) -> str:
+        """Return the file's name."""
+        return f"units-{split}.jsonl"
+
     def write(self, units: Sequence[Units], *, split: str, num_codes: int, folder: Path) -> list[Path]:
         """Write one file."""
         del num_codes  # readers are told K by the sidecar
         num_codebooks(units)
-        path = folder / f"units-{split}.jsonl"
-        write_text(path, "".join(map(self._line, units)))
+        path = folder / self.place(split)
+        write_lines(path, map(self._line, units))
         return [path]
 
     def _line(self, item: Units) -> str:
         if self._deduplicate:
             return units_line(item.key, without_repeats(item.codes), durations(item.codes))
         return units_line(item.key, item.codes)
+
+    def read(self, path: Path, told: Told) -> Iterator[tuple[str, Units]]:
+        """Yield the units of each line, with their durations where it has them."""
+        for number, (key, codes) in enumerate(read_units(path).items(), start=1):
+            where = f"{path}:{number}"
+            yield where, told.units(key, codes_of(codes, where))

@@ -1,4 +1,4 @@
-"""What a text format cannot hold."""
+"""What a format cannot hold."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from unitdisc.units import Units
 
+FILE_NAME = r"(^|/)\.{0,2}(?=/|$)|\0"
+"""In ids that cannot be paths of files in a folder."""
+NO_FILE_NAME = "begin or end with '/', hold '//', '.' or '..' between slashes,"
+
 
 def num_codebooks(units: Sequence[Units]) -> int:
     """Return Q, 1 for an empty split. Raises `RecipeError` when nothing is quantised."""
@@ -22,6 +26,16 @@ def num_codebooks(units: Sequence[Units]) -> int:
             "choose one with codes, for example ema"
         )
     return count
+
+
+def refuse_several(units: Sequence[Units], *, name: str) -> None:
+    """Raise `RecipeError` when there is not one codebook."""
+    count = num_codebooks(units)
+    if count > 1:
+        raise RecipeError(
+            f"{name} holds the codes of one codebook, found {count}; choose one, such as --book 0, "
+            "or a format that holds all, such as jsonl"
+        )
 
 
 def refuse_ids(units: Sequence[Units], *, pattern: str, name: str, reason: str) -> None:

@@ -32,6 +32,8 @@ class Gradient(CodebookRule):
             van den Oord et al. 2017; "normal": standard normal.
         init_from: File with the first codebook: .npy, .safetensors with a tensor "codebook", a checkpoint's
             folder, or the folder of a run. ``init`` is not used then.
+        init_scale: What the first codebook is multiplied with. Codewords longer than the latents leave most codes
+            unused (paper A, Fig. 1a); "bottleneck.norm_ratio" in the log tells.
         distance: "cosine" compares directions: latents and codewords are scaled to length 1 per block.
         estimator: Gradient of the latents: "straight_through", or "rotation" (Fifty et al. 2025).
     """
@@ -47,6 +49,7 @@ class Gradient(CodebookRule):
         lr_scale: Annotated[float, Gt(0)] = 1.0,
         init: Init = "xavier_uniform",
         init_from: Path | None = None,
+        init_scale: Annotated[float, Gt(0)] = 1.0,
         distance: Distance = "euclidean",
         estimator: Estimator = "straight_through",
     ) -> None:
@@ -56,6 +59,7 @@ class Gradient(CodebookRule):
             num_codebooks=num_codebooks,
             init=init,
             init_from=init_from,
+            init_scale=init_scale,
             distance=distance,
             estimator=estimator,
         )

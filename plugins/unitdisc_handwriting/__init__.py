@@ -19,5 +19,8 @@ def unitdisc_encoders() -> dict[str, str]:
 
 @hookimpl
 def unitdisc_decoders() -> dict[str, str]:
-    """Name the decoder into grey levels."""
-    return {"grey_levels": "unitdisc_handwriting.decoder:GreyLevels"}
+    """Name the decoders into grey levels."""
+    return {
+        "grey_levels": "unitdisc_handwriting.decoder:GreyLevels",
+        "pixel_cnn": "unitdisc_handwriting.pixel_cnn:PixelCNN",
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated
 
 import torch
@@ -10,8 +9,8 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-from unitdisc.errors import RecipeError
 from unitdisc.parts import Batch, Decoder, Likelihood, Padded
+from unitdisc_handwriting.grey import bits, check_lines, grey_levels, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +51,7 @@ class GreyLevels(Likelihood, Decoder):
         condition: str | None = None,
     ) -> None:
         super().__init__()
-        _check(features, conditions, condition)
+        check_lines("grey_levels", features, conditions, condition)
         self.levels = levels
         self.height = features.shape[0]
         self.condition = condition
@@ -67,16 +66,13 @@ class GreyLevels(Likelihood, Decoder):
         """Return (B,) -ln p of the levels of each line's valid columns."""
         mask = batch.inputs.mask
         logits = self._logits(latents, batch.inputs.lengths, batch.conditions)[:, : mask.shape[1]]
-        # Values beyond a line's end may be anything, so they are put away before they are turned into levels.
-        values = batch.inputs.values.masked_fill(~mask[:, :, None], 0)
-        level = (values * self.levels).floor().clamp(0, self.levels - 1).long()  # (B, T, F)
+        level = grey_levels(batch.inputs, self.levels)  # (B, T, F)
         nats = F.cross_entropy(logits.float().flatten(0, 2), level.flatten(), reduction="none")
         return (nats.view(level.shape).sum(2) * mask).sum(1)
 
     def numbers(self, loss: Tensor) -> dict[str, Tensor]:
         """Return "bpd", bits per pixel, and the levels, without which it means nothing."""
-        bpd = loss / (self.height * math.log(2))
-        return {"bpd": bpd, "levels": torch.tensor(float(self.levels), device=bpd.device)}
+        return bits(loss, self.height, self.levels)
 
     @torch.no_grad()
     def reconstruct(
@@ -92,34 +88,11 @@ class GreyLevels(Likelihood, Decoder):
 
     def _logits(self, latents: Padded, lengths: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
         """Return (B, S * stride, height, levels); zeros stand behind both latents and columns."""
-        x = self._told(latents.values, conditions)
+        value = conditions.get(self.condition) if self.condition else None
+        x = told(latents.values, self.embeddings, value)
         x = x.masked_fill(~latents.mask[:, :, None], 0).mT  # (B, D, S)
         x = self.spread(F.leaky_relu(self.context(x), _LEAK))  # (B, C, S * stride)
         outside = ~Padded(x.mT, lengths).mask[:, None]
         x = F.leaky_relu(self.columns(x.masked_fill(outside, 0)), _LEAK)
         x = self.pixels(x.masked_fill(outside, 0))
         return x.mT.unflatten(2, (self.height, self.levels))  # type: ignore[no-any-return]
-
-    def _told(self, latents: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
-        """Return the latents (B, S, D) with the condition's vectors added."""
-        if self.embeddings is None or self.condition is None:
-            return latents
-        table = torch.cat([self.embeddings, self.embeddings.mean(0, keepdim=True)])
-        if self.condition not in conditions:
-            return latents + table[-1]
-        return latents + table[conditions[self.condition]][:, None]  # unknown is -1, the last row
-
-
-def _check(features: FeatureSpec, conditions: Mapping[str, int], condition: str | None) -> None:
-    if len(features.shape) != 1 or features.standardize:
-        found = "standardised frames" if features.standardize else "frames"
-        raise RecipeError(
-            f"decoder: grey_levels explains columns of pixels in [0, 1], the data has {found} of shape "
-            f"{features.shape}; choose a decoder made for them"
-        )
-    if condition is not None and not conditions.get(condition):
-        known = ", ".join(sorted(conditions)) or "none"
-        raise RecipeError(
-            f"decoder.condition: the data has no condition {condition!r} (it has: {known}); "
-            "set decoder.condition to one of them, or to null"
-        )

@@ -1,4 +1,4 @@
-"""Convolutional and recurrent encoder of line images: one latent per four columns."""
+"""Convolutional and recurrent encoder of line images: one latent per four columns, or per two without the LSTMs."""
 
 from __future__ import annotations
 
@@ -36,10 +36,9 @@ class LineConv(Encoder):
         channels: Output channels of the seven convolutions.
         hidden: Size of each LSTM direction.
         projection: Size of a latent and of what the LSTM layers hand to each other.
-        layers: Bidirectional LSTM layers.
+        layers: Bidirectional LSTM layers. 0 leaves the convolutions and a linear layer: a latent sees 27 columns
+            and stands for two, so that what it says is there, as alignment needs it.
     """
-
-    stride = 4
 
     def __init__(
         self,
@@ -56,7 +55,7 @@ class LineConv(Encoder):
         ),
         hidden: Annotated[int, Gt(0)] = 32,
         projection: Annotated[int, Gt(0)] = 32,
-        layers: Annotated[int, Ge(1)] = 2,
+        layers: Annotated[int, Ge(0)] = 2,
     ) -> None:
         super().__init__()
         if len(features.shape) != 1 or features.shape[0] < _MIN_HEIGHT:
@@ -66,6 +65,7 @@ class LineConv(Encoder):
             )
             raise RecipeError(message)
         self.dim = projection
+        self.stride = 4 if layers else 2
         sizes = zip((1, *channels), channels, _KERNELS, _STRIDES, strict=False)
         self.convolutions = nn.ModuleList(_Convolution(*size) for size in sizes)
         rows = -(-features.shape[0] // 16) - 1
@@ -79,9 +79,10 @@ class LineConv(Encoder):
             )
             for layer in range(layers)
         )
+        self.linear = None if layers else nn.Linear(channels[-1] * rows, projection)
 
     def forward(self, inputs: Padded) -> Padded:
-        """Return latents (B, ceil(T / 4), projection) of columns (B, T, height)."""
+        """Return latents (B, ceil(T / stride), projection) of columns (B, T, height)."""
         values = inputs.values.masked_fill(~inputs.mask[:, :, None], 0)
         x = Padded(values[..., None], inputs.lengths)  # (B, T, F, C) throughout
         for convolution in self.convolutions:
@@ -89,7 +90,7 @@ class LineConv(Encoder):
         x = Padded(x.values.flatten(2), x.lengths)
         for layer in self.recurrent:
             x = layer(x)
-        return x
+        return x if self.linear is None else Padded(self.linear(x.values), x.lengths)
 
 
 class _Convolution(Part):

@@ -78,11 +78,18 @@ def write_lines(root: Path, out: Path, tables: Sequence[str]) -> str:
             name: [(label.start, label.end, label.symbol) for label in row] for name, row in labels.items()
         }
         lines.append(_line(folder.root, entry, spans))
+    return write_imported(
+        out, Imported(folder.root, tuple(tables), tuple(lines), digest(root, tables=tables))
+    )
+
+
+def write_imported(out: Path, imported: Imported) -> str:
+    """Write what `read_lines` reads into ``out``, and return a summary; ``sha256`` says what they were made of."""
     with (out / LINES).open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(json.dumps(dataclasses.asdict(line)) + "\n" for line in lines)
-    about = {"root": str(folder.root), "sha256": digest(root, tables=tables), "tables": list(tables)}
+        file.writelines(json.dumps(dataclasses.asdict(line)) + "\n" for line in imported.lines)
+    about = {"root": str(imported.root), "sha256": imported.sha256, "tables": list(imported.tables)}
     (out / IMPORT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    return _summary(folder.root, lines)
+    return f"{imported.root}: {summary(imported.lines)}"
 
 
 def read_lines(folder: Path) -> Imported:
@@ -92,7 +99,7 @@ def read_lines(folder: Path) -> Imported:
         about = json.loads((folder / IMPORT).read_text(encoding="utf-8"))
         lines = tuple(Line(**json.loads(row)) for row in content.decode().split("\n") if row)
         imported = Imported(
-            Path(about["root"]), tuple(about["tables"]), lines, hashlib.sha256(content).hexdigest()
+            folder / about["root"], tuple(about["tables"]), lines, hashlib.sha256(content).hexdigest()
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{folder}: not a whole import of lines ({error}); import the folder again") from None
@@ -123,9 +130,10 @@ def _line(root: Path, entry: Entry, labels: dict[str, list[tuple[int, int, str]]
     return Line(entry.key, path, entry.split, width, height, entry.line, labels, entry.fields)
 
 
-def _summary(root: Path, lines: Sequence[Line]) -> str:
+def summary(lines: Sequence[Line]) -> str:
+    """Say in a line how many there are, and of what size."""
     splits = ", ".join(f"{count:,} {name}" for name, count in Counter(line.split for line in lines).items())
     heights = sorted({line.height for line in lines})
     tall = f"{heights[0]}" if len(heights) == 1 else f"{heights[0]} to {heights[-1]}"
     columns = sum(line.width for line in lines)
-    return f"{root}: {len(lines):,} lines ({splits}), {columns:,} columns, {tall} pixels high"
+    return f"{len(lines):,} lines ({splits}), {columns:,} columns, {tall} pixels high"

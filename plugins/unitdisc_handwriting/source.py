@@ -15,15 +15,18 @@ from unitdisc import cache
 from unitdisc.data import Corpus, DataSource, Example, FeatureSpec, Split, TargetSpec
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.manifest import MANIFEST
+from unitdisc_handwriting.align import write_aligned
+from unitdisc_handwriting.drawn import import_drawn
 from unitdisc_handwriting.image import FORMATS, array_to_grey, read_grey, scaled_width, to_columns
 from unitdisc_handwriting.lines import LINES, read_lines, write_lines
 from unitdisc_handwriting.targets import frame_labels, middles, symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
+    from unitdisc.reader import Drawn
     from unitdisc_handwriting.lines import Imported, Line
 
 
@@ -42,7 +45,7 @@ class Lines(DataSource):
         labels: Label tables. ``digits`` gives the "frames" target ``digits`` (where labels overlap the later
             one counts) and the "sequence" target ``digits_sequence``. Symbols of all splits are known.
         text: Whether the manifest's ``text`` is the "sequence" target ``text`` of characters. Their columns
-            are not known, so such lines cannot be cropped.
+            are not known, so such lines cannot be cropped; ``unitdisc data align`` finds them.
         condition: Field of the manifest that becomes a condition with the values of the training split; null,
             or a field that no training line has, gives none.
         max_width: Columns of a line at most.
@@ -50,6 +53,7 @@ class Lines(DataSource):
     """
 
     suffixes: ClassVar[frozenset[str]] = frozenset(suffix for known in FORMATS.values() for suffix in known)
+    unlabelled: ClassVar[Mapping[str, object]] = {"corpus": None, "labels": (), "text": False}
 
     def __init__(
         self,
@@ -93,6 +97,17 @@ class Lines(DataSource):
             raise DataError(f"{self.imported.root}: no split {name!r} (accepted: {known}); name one of those")
         return LineSplit(self, chosen)
 
+    def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits, in the order of the manifest."""
+        return tuple(dict.fromkeys(line.split for line in self.imported.lines))
+
+    def load_file(self, path: Path) -> Tensor:
+        """Return the inputs (T, height) of an image of one line."""
+        inputs = self._inputs(read_grey(path, str(path), paper=int(self.dark_ink)))
+        if len(inputs) > self.max_width:
+            raise DataError(self._too_wide(str(path), len(inputs)))
+        return inputs
+
     def featurize(self, signal: np.ndarray, rate: float | None = None) -> Tensor:
         """Turn an image into inputs (T, height); ``rate`` is for recordings.
 
@@ -117,6 +132,17 @@ class Lines(DataSource):
     def import_folder(cls, root: Path, out: Path, labels: Sequence[str]) -> str:
         """Check the corpus folder ``root``, write what `Lines` reads into ``out``, and return a summary."""
         return write_lines(root, out, labels)
+
+    @classmethod
+    def import_drawn(cls, drawn: Sequence[Drawn], out: Path) -> str:
+        """Write the lines that a reader found, as `Lines` reads them, into ``out``; return a summary."""
+        return import_drawn(drawn, out)
+
+    def write_aligned(
+        self, folder: Path, target: str, spans: Mapping[str, Sequence[tuple[float, float]]]
+    ) -> str:
+        """Write lines with columns into the empty ``folder``; ``text`` becomes the label table ``characters``."""
+        return write_aligned(folder, self.imported, self.widths, target=target, spans=spans)
 
     def load(self, index: int) -> Example:
         """Load the line with this number in the manifest's order."""

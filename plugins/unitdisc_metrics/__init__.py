@@ -1,4 +1,4 @@
-"""Scores of units (how many, how often, where, whose) and of predictions (error rate, accuracy)."""
+"""Scores of units (how many, how often, where, whose), predictions (error rate, accuracy) and likelihoods."""
 
 from __future__ import annotations
 
@@ -18,5 +18,7 @@ def unitdisc_metrics() -> dict[str, str]:
         "frame_accuracy": "unitdisc_metrics.frame_accuracy:FrameAccuracy",
         "boundaries": "unitdisc_metrics.boundaries:Boundaries",
         "bitrate": "unitdisc_metrics.bitrate:Bitrate",
+        "bpd": "unitdisc_metrics.bpd:BPD",
+        "nelbo": "unitdisc_metrics.nelbo:NELBO",
         "speaker_probe": "unitdisc_metrics.speaker_probe:SpeakerProbe",
     }

@@ -1,4 +1,4 @@
-"""Look up what a recipe names in an utterance: its targets, predictions, fields and codebooks."""
+"""Look up what a recipe names in an utterance: its targets, predictions, likelihoods, fields and codebooks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from unitdisc.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypeVar
 
     import numpy as np
 
     from unitdisc.metric import Evaluated
+
+    T = TypeVar("T")
 
 
 def target(item: Evaluated, name: str) -> np.ndarray:
@@ -33,6 +36,11 @@ def frame_target(item: Evaluated, name: str) -> np.ndarray:
 def prediction(item: Evaluated, name: str) -> np.ndarray:
     """Return what a head predicted. Raises `RecipeError` naming the heads that exist."""
     return _entry(item, "head", name, item.predictions)
+
+
+def nats(item: Evaluated, name: str) -> float:
+    """Return -ln p of the utterance under a part. Raises `RecipeError` naming the parts that give one."""
+    return float(_entry(item, "likelihood", name, item.nats))
 
 
 def field_value(item: Evaluated, name: str) -> str:
@@ -57,7 +65,7 @@ def codes(item: Evaluated, book: int | None = None) -> np.ndarray:
     return item.codes[:, book : book + 1]
 
 
-def _entry(item: Evaluated, what: str, name: str, entries: Mapping[str, np.ndarray]) -> np.ndarray:
+def _entry(item: Evaluated, what: str, name: str, entries: Mapping[str, T]) -> T:
     if name not in entries:
         accepted = ", ".join(sorted(entries)) or f"none, the run has no {what}"
         raise RecipeError(f"{item.key}: no {what} '{name}' to score (accepted: {accepted})")

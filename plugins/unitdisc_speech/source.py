@@ -16,7 +16,7 @@ from unitdisc.data import Corpus, DataSource
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.fold import read_fold
 from unitdisc_speech.align import silence_of, write_aligned
-from unitdisc_speech.audio import SUFFIXES
+from unitdisc_speech.audio import SUFFIXES, header, read
 from unitdisc_speech.cuts import CUTS, import_cuts, read_cuts
 from unitdisc_speech.features import resample
 from unitdisc_speech.kinds import Kind, framing
@@ -76,6 +76,14 @@ class Speech(DataSource):
 
     suffixes: ClassVar[frozenset[str]] = SUFFIXES
     """Files of which `import_folder` makes a corpus."""
+    unlabelled: ClassVar[Mapping[str, object]] = {
+        "corpus": None,
+        "labels": (),
+        "fold": None,
+        "transcript": None,
+        "characters": False,
+        "lexicon": None,
+    }
 
     def __init__(
         self,
@@ -172,6 +180,16 @@ class Speech(DataSource):
             existing = ", ".join(sorted({utterance.split for utterance in self._utterances}))
             raise DataError(f"data: there is no split {name!r} (existing: {existing})")
         return SpeechSplit(self, chosen)
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits, in the order of the corpus."""
+        return tuple(dict.fromkeys(utterance.split for utterance in self._utterances))
+
+    def load_file(self, path: Path) -> Tensor:
+        """Return (T, *features.shape) of a recording with one channel at any rate."""
+        num_samples, rate = header(path, path.name)
+        self._check_length(num_samples / rate, str(path))
+        return self.frames(read(path, path.name, num_samples, rate), rate, str(path))
 
     def featurize(self, signal: np.ndarray, rate: float | None = None) -> Tensor:
         """Return (T, *features.shape) of samples (N,) in [-1, 1] at ``rate`` Hz, which must be given."""

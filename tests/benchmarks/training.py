@@ -157,8 +157,8 @@ def attach(clock: Clock, trainer: Trainer) -> None:
     named = {name: part for name, part in trainer.model.named_children() if isinstance(part, Part)}
     for name, part in [*named.items(), *trainer.model.heads.items()]:
         part.forward = clock.timed(f"forward.{name}", part.forward)
-    if trainer.settings.workers == 0:  # else it happens in other processes
-        source = trainer.split.source
+    source = trainer.split.source
+    if trainer.settings.workers == 0 and hasattr(source, "frames"):  # else it happens in other processes
         source.frames = clock.timed("loading.features", source.frames)
 
     def finish_and_save() -> None:

@@ -411,7 +411,7 @@ def test_moving_a_corpus_does_not_change_the_checksum(tmp_path):
         (
             ["--from", "aligned", "--as", "lines"],
             PluginError,
-            "--as: found no data source to import recordings",
+            "data 'lines' does not import utterances",
         ),
         (["--from", "aligned", "--out", "."], StorageError, "is already there"),
     ],

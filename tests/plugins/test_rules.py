@@ -212,3 +212,15 @@ def test_two_ranks_learn_the_codebook_and_statistics_of_one(tmp_path: Path):
         assert state.keys() == alone.keys()
         for name, value in alone.items():
             torch.testing.assert_close(state[name], value, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", [Gradient, EMA])
+def test_the_scale_of_the_first_codebook_multiplies_what_is_drawn(rule):
+    drawn = []
+    for parameters in ({}, {"init_scale": 1.0}, {"init_scale": 0.01}):
+        torch.manual_seed(3)
+        drawn.append(rule(6, num_codes=5, **parameters))
+    assert torch.equal(drawn[0].codebook, drawn[1].codebook)
+    assert torch.equal(drawn[0].codebook * 0.01, drawn[2].codebook)
+    if rule is EMA:
+        assert torch.equal(drawn[2].sums, drawn[2].codebook)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import ceil
+from itertools import pairwise
+from math import ceil, floor, log10
 
 from unitdisc.report.canvas import SMALL, text_width
 from unitdisc.report.chart import ticks
@@ -38,9 +39,36 @@ class Axis:
         texts = [(self.place(value), f"{value:g}") for value in self.numbers]
         if len(texts) < 2:
             return texts
-        room = abs(texts[1][0] - texts[0][0])
+        room = min(abs(second - first) for (first, _), (second, _) in pairwise(texts))
         every = ceil((max(text_width(text, SMALL) for _, text in texts) + _APART) / room)
         return texts[::every]
+
+
+class LogAxis(Axis):
+    """Places of the logarithms of values above 0, the largest at least 10 times the smallest.
+
+    Args:
+        low: Smallest value.
+        high: Largest value.
+        start: Place of ``low``.
+        stop: Place of ``high``.
+    """
+
+    def __init__(self, low: float, high: float, *, start: float, stop: float) -> None:
+        super().__init__(log10(low), log10(high), start=start, stop=stop)
+        decades = _decades(low, high, (1,))
+        self.numbers = decades if len(decades) > 2 else _decades(low, high, (1, 2, 5))
+
+    def place(self, value: float) -> float:
+        """Return the place of ``value``."""
+        return super().place(log10(value))
+
+
+def _decades(low: float, high: float, factors: tuple[int, ...]) -> list[float]:
+    """Return ``factors`` times the powers of ten, those in [low, high]."""
+    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+    numbers = [float(f"{factor}e{power}") for power in powers for factor in factors]
+    return [number for number in numbers if low <= number <= high]
 
 
 def _inside(low: float, high: float) -> list[float]:

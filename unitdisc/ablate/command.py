@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unitdisc.ablate import curves, outcome, table
+from unitdisc.ablate import curves, outcome, sweep, table
 from unitdisc.ablate.comparison import Comparison, compare
 from unitdisc.ablate.hold import held
 from unitdisc.ablate.plot import plot
@@ -42,6 +42,7 @@ class Wanted:
         baseline: Name of a variant; None takes the first.
         metrics: Scores to show; () shows all.
         curves: Numbers of the log to draw; () draws scores in training, perplexity and loss.
+        over: Number of the recipes or of the log that scores are also drawn over; None draws none.
         command: What to type to go on.
     """
 
@@ -53,6 +54,7 @@ class Wanted:
     baseline: str | None
     metrics: Sequence[str]
     curves: Sequence[str]
+    over: str | None
     command: str
 
 
@@ -64,6 +66,8 @@ def ablate(wanted: Wanted, *, say: Callable[[str], None]) -> int:
     variants = read_variants(wanted.arguments, preset=wanted.preset)
     baseline = find(wanted.baseline, variants) if wanted.baseline else variants[0]
     _check_metrics(wanted.metrics, variants)
+    if wanted.over is not None:
+        sweep.check(wanted.over, [variant.recipe for variant in variants])
     with held(wanted.folder) as lock:
         outcomes = _outcomes(wanted, variants, cells(variants, seeds, wanted.folder), lock, say)
         comparison = compare(
@@ -80,6 +84,8 @@ def ablate(wanted: Wanted, *, say: Callable[[str], None]) -> int:
         "".join(f"\n{wanted.folder / f'ablation.{end}'}" for end in ("txt", "md", "json", "png")).lstrip("\n")
     )
     _tell_unlogged(wanted.curves, outcomes, say)
+    if wanted.over is not None and not sweep.places(comparison, wanted.over):
+        say(f"warning: --over: {wanted.over!r} is no number of a recipe, and no run logged it")
     failed = [item.ended.code for item in outcomes if item.ended is not None]
     return next((code if code > 0 else _CRASHED for code in failed), 0)
 
@@ -163,7 +169,9 @@ class _Progress:
 def _write(wanted: Wanted, comparison: Comparison, variants: Sequence[Variant]) -> None:
     content = record(comparison, variants, folder=wanted.folder, preset=wanted.preset, command=wanted.command)
     names = wanted.curves or curves.chosen(comparison.outcomes, wanted.metrics)
-    picture = plot(comparison, title=_title(wanted, comparison), names=names)
+    picture = plot(comparison, title=_title(wanted, comparison), names=names, over=wanted.over)
+    if wanted.over is not None:
+        content["over"] = {"number": wanted.over, "recipes": sweep.places(comparison, wanted.over)}
     write_text(wanted.folder / "ablation.txt", table.text(comparison))
     write_text(wanted.folder / "ablation.md", table.markdown(comparison))
     write_text(wanted.folder / "ablation.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")

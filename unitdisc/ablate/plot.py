@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from unitdisc.ablate import curves, strips
+from unitdisc.ablate import curves, strips, sweep
 from unitdisc.ablate.ink import Ink
 from unitdisc.report.canvas import FAINT, INK, PAPER, SMALL, TEXT, text_width, write
 
@@ -19,16 +19,20 @@ WIDTH, MARGIN, GAP = 1280, 24, 28
 _LEGEND = 22
 
 
-def plot(comparison: Comparison, *, title: str, names: Sequence[str]) -> Image.Image:
+def plot(comparison: Comparison, *, title: str, names: Sequence[str], over: str | None = None) -> Image.Image:
     """Draw the comparison.
 
     Args:
         comparison: What is drawn.
         title: Heading.
         names: Numbers of the training log to draw as curves; those that no run logged are left out.
+        over: Number that the scores are also drawn over, see `sweep.places`.
     """
     inner = WIDTH - 2 * MARGIN
     blocks = [_heading(title, comparison), *strips.rows(comparison, inner)]
+    if over is not None and (swept := sweep.rows(comparison, over, inner)):
+        series = sweep.series(comparison)
+        blocks += [*([_legend(series, inner)] if len(series) > 1 else []), *swept]
     if drawn := curves.rows(comparison, names, inner):
         blocks += [_legend(comparison.variants, inner), *drawn]
     height = 2 * MARGIN + sum(block.height for block in blocks) + GAP * (len(blocks) - 1)

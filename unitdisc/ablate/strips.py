@@ -94,7 +94,12 @@ def _panel(comparison: Comparison, lines: Sequence[Line], width: int) -> Image.I
 
 
 def _axis(lines: Sequence[Line], width: int) -> Axis | None:
-    """Return an axis for every mark, and for intervals as far as they leave room for the marks."""
+    ends = limits(lines)
+    return None if ends is None else Axis(*ends, start=_SIDE, stop=width - _SIDE)
+
+
+def limits(lines: Sequence[Line]) -> tuple[float, float] | None:
+    """Return where an axis ends for every mark, and for intervals as far as they leave room for the marks."""
     values = [value for line in lines for value in line.values.values() if isfinite(value)]
     if not values:
         return None
@@ -103,7 +108,7 @@ def _axis(lines: Sequence[Line], width: int) -> Axis | None:
     beyond = (high - low) * _BEYOND
     start = max(min((interval[0] for interval in intervals), default=low), low - beyond)
     end = min(max((interval[1] for interval in intervals), default=high), high + beyond)
-    return Axis(min(low, start), max(high, end), start=_SIDE, stop=width - _SIDE)
+    return min(low, start), max(high, end)
 
 
 def _draw_row(ink: Ink, axis: Axis, number: int, line: Line, outcomes: Sequence[Outcome]) -> None:

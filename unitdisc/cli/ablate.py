@@ -29,6 +29,12 @@ import click
     metavar="NAME",
     help="Number of log.jsonl drawn over the steps, repeatable [default: score.*, perplexity, loss].",
 )
+@click.option(
+    "--over",
+    metavar="NUMBER",
+    help="Draw the scores over a number of the recipes (bottleneck.init_scale), or over the first value of one of "
+    "log.jsonl (bottleneck.norm_ratio).",
+)
 def command(
     *,
     arguments: tuple[str, ...],
@@ -39,6 +45,7 @@ def command(
     baseline: str | None,
     metrics: tuple[str, ...],
     curves: tuple[str, ...],
+    over: str | None,
 ) -> int:
     """Train and score each RECIPE with each seed, and compare.
 
@@ -47,6 +54,7 @@ def command(
     unitdisc ablate speech/ema speech/ema:bottleneck.decay=0.9,bottleneck.num_codes=64 ...
     unitdisc ablate my_rules/*.yaml --baseline my_rules/vanilla.yaml ...
     unitdisc ablate 'speech/wsj/*' train.score_every=100 ...
+    unitdisc ablate handwriting/scale:bottleneck.init_scale={0.1,1,10} --over bottleneck.init_scale ...
 
     RECIPE is a name that `unitdisc recipes` lists, or a file; KEY=VALUE counts for all of them. A pattern (* stops
     at a /) stands for all listed recipes that fit and are not typed themselves: those whose `paper.row` begins
@@ -76,7 +84,7 @@ def command(
 
     warn_broken()
     folder = out or Path("runs") / ("ablation" + (f"-{preset}" if preset else ""))
-    options = {"--preset": preset, "--out": out, "--jobs": jobs, "--baseline": baseline}
+    options = {"--preset": preset, "--out": out, "--jobs": jobs, "--baseline": baseline, "--over": over}
     again = ["unitdisc", "ablate", *arguments, "--seeds", seeds]
     again += [str(part) for name, value in options.items() if value is not None for part in (name, value)]
     again += [part for name in metrics for part in ("--metric", name)]
@@ -91,6 +99,7 @@ def command(
             baseline=baseline,
             metrics=metrics,
             curves=curves,
+            over=over,
             command=shlex.join(again),
         ),
         say=click.echo,

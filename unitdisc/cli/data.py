@@ -14,11 +14,12 @@ from unitdisc.cli import warn_broken
 from unitdisc.cli.align import command as align_command
 from unitdisc.errors import DataError, PluginError, RecipeError, StorageError
 from unitdisc.manifest import read_folder
+from unitdisc.reader import Drawn, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unitdisc.reader import Reader, Recorded
+    from unitdisc.reader import Reader
 
 
 @click.group("data")
@@ -102,7 +103,8 @@ def import_command(
     if reader is not None:
         if labels is not None:
             raise RecipeError("--labels: is for corpus folders; --from imports the labels that there are")
-        _import_from(reader, options, folder, out, name)
+        for line in import_from(reader, options, folder, out=out, name=name):
+            click.echo(line)
         return
     if options:
         raise RecipeError(f"{options[0]}: parameters belong to a reader; name it with --from NAME")
@@ -116,42 +118,66 @@ def import_command(
     click.echo(place)
 
 
-def _import_from(
-    reader: str, options: Sequence[str], folder: Path, out: Path | None, name: str | None
-) -> None:
-    """Import what the reader finds in ``folder``, whole or not at all."""
+def import_from(
+    reader: str,
+    options: Sequence[str],
+    folder: Path,
+    *,
+    out: Path | None = None,
+    name: str | None = None,
+) -> tuple[str, Path]:
+    """Import what the reader finds in ``folder``, whole or not at all; return a line on it and where it is.
+
+    Args:
+        reader: Its name.
+        options: Its parameters as ``key=value``.
+        folder: What it reads.
+        out: New folder to write; None takes the cache.
+        name: Data source that imports it; None takes the only one that can.
+    """
     from unitdisc import recipe
 
     use = recipe.component("reader", reader, options)
     found: Reader = use.build()
-    recorded = list(found.read(folder))
-    if not recorded:
-        raise DataError(f"{folder}: holds no utterance to import; give more of the corpus")
-    able = _able("import_recorded", [name] if name else list(plugins.components("data")))
+    items = list(found.read(folder))
+    if not items:
+        raise DataError(f"{folder}: holds nothing to import; give more of the corpus")
+    is_drawn = isinstance(items[0], Drawn)
+    method, kind = ("import_drawn", "text lines") if is_drawn else ("import_recorded", "utterances")
+    able = _able(method, [name] if name else list(plugins.components("data")))
+    if name and not able:
+        raise PluginError(f"data '{name}' does not import {kind}, which are what {reader} finds in {folder}")
     if len(able) != 1:
         raise PluginError(
-            f"--as: found {', '.join(able) or 'no data source'} to import recordings; name one that does"
+            f"--as: found {', '.join(able) or 'no data source'} to import {kind}; name one that does"
         )
     ((name, component),) = able.items()
-    place = _place(folder, f"{component!r} {use.plain()}", recorded) if out is None else out.absolute()
+    place = out.absolute() if out else _place(folder, f"{component!r} {use.plain()}", found, items)
     summary: list[str] = []
 
     def make(part: Path) -> None:
-        summary.append(component.import_recorded(recorded, part))
+        summary.append(getattr(component, method)(items, part))
         for path in found.beside():
             shutil.copyfile(path, part / path.name)
 
     cache.once(place, make)
-    click.echo(f"{name}: {summary[0] if summary else f'{len(recorded)} utterances, imported before'}")
-    click.echo(place)
+    return f"{name}: {summary[0] if summary else f'{len(items):,} {kind}, imported before'}", place
 
 
-def _place(folder: Path, importer: str, recorded: Sequence[Recorded]) -> Path:
-    """Return where what was found in ``folder`` is kept; named by what it is made of."""
+def _place(folder: Path, importer: str, reader: Reader, items: Sequence[Recorded | Drawn]) -> Path:
+    """Return where what was found in ``folder`` is kept; named by what it is made of.
+
+    A text line does not say which files its image comes from, so all that the reader was given count.
+    """
     total = hashlib.sha256(importer.encode())
-    for item in recorded:
-        state = item.path.stat()
-        total.update(f"{item!r} {state.st_size} {state.st_mtime_ns}\n".encode())
+    given = (folder, *(value for value in vars(reader).values() if isinstance(value, Path)))
+    recordings = [item.path for item in items if isinstance(item, Recorded)]
+    files = recordings or [file for path in given for file in sorted((path, *path.rglob("*")))]
+    for item in items:
+        total.update(f"{item!r}\n".encode())
+    for path in filter(Path.is_file, files):
+        state = path.stat()
+        total.update(f"{path} {state.st_size} {state.st_mtime_ns}\n".encode())
     return cache.cache_root() / "imports" / f"{folder.resolve().name}-{total.hexdigest()[:16]}"
 
 

@@ -89,12 +89,14 @@ def execute(recipe: Recipe, folder: Path, *, only_train: bool) -> None:
 def _what_next(recipe: Recipe, folder: Path, *, only_train: bool) -> str:
     if only_train:
         return ""
-    is_speech = recipe.data.build().features.unit_of_time == "second"
+    features = recipe.data.build().features
+    is_speech = features.unit_of_time == "second"
+    own = f"\nnext     your own {'recordings' if is_speech else 'line images'}: unitdisc data import --help"
     signal = "waveform, rate" if is_speech else "image"
     places = {"units": folder / "units", "picture": folder / "units.png", "report": folder / "report.html"}
     return (
         "".join(f"\n{name:<9}{path}" for name, path in places.items() if path.exists())
-        + f"\nnext     your own {'recordings' if is_speech else 'line images'}: unitdisc data import --help"
-        "\n         other rules and tasks: unitdisc recipes"
+        + (own if features.grid is None else "\nnext     your own pictures: data.root=FILE.npz")
+        + "\n         other rules and tasks: unitdisc recipes"
         f"\n         in Python: run = unitdisc.load({str(folder)!r}); run.encode({signal}).codes"
     )

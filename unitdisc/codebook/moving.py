@@ -41,6 +41,7 @@ class MovingCodebook(CodebookRule):
             one codeword where it is 0.
         init: First codebook.
         init_from: Where the first codebook is read instead.
+        init_scale: What the first codebook is multiplied with.
         distance: See `CodebookRule`.
         estimator: See `quantize`.
     """
@@ -57,6 +58,7 @@ class MovingCodebook(CodebookRule):
         init_count: float,
         init: Init,
         init_from: Path | None = None,
+        init_scale: float = 1.0,
         distance: Distance = "euclidean",
         estimator: Estimator = "straight_through",
     ) -> None:
@@ -66,6 +68,7 @@ class MovingCodebook(CodebookRule):
             num_codebooks=num_codebooks,
             init=init,
             init_from=init_from,
+            init_scale=init_scale,
             distance=distance,
             estimator=estimator,
         )

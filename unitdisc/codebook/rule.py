@@ -38,6 +38,7 @@ class CodebookRule(Bottleneck):
         num_codebooks: Q equal blocks of the latent are quantised independently (paper A, Table III).
         init: First codebook, see `initial_codebook`.
         init_from: Where the first codebook is read instead, see `read_codebook`.
+        init_scale: What the first codebook is multiplied with.
         distance: "cosine" gives every block of latents and every codeword length 1 (Yu et al. 2022); values
             have it, too.
         estimator: Gradient of the latents, see `quantize`.
@@ -56,6 +57,7 @@ class CodebookRule(Bottleneck):
         num_codebooks: int = 1,
         init: Init = "xavier_uniform",
         init_from: Path | None = None,
+        init_scale: float = 1.0,
         distance: Distance = "euclidean",
         estimator: Estimator = "straight_through",
     ) -> None:
@@ -65,6 +67,7 @@ class CodebookRule(Bottleneck):
         self.num_codebooks = num_codebooks
         self.init = init
         self.init_from = init_from
+        self.init_scale = init_scale
         self.distance = distance
         self.estimator: Estimator = estimator
 
@@ -75,8 +78,10 @@ class CodebookRule(Bottleneck):
         """
         shape = {"num_codebooks": self.num_codebooks, "num_codes": self.num_codes, "dim": self.dim}
         if self.init_from is None:
-            return initial_codebook(self.init, **shape)
-        return matching_codebook(self.init_from, **shape)
+            first = initial_codebook(self.init, **shape)
+        else:
+            first = matching_codebook(self.init_from, **shape)
+        return first.mul_(self.init_scale)
 
     def redraw(self) -> None:
         """Draw the first codebook again, so that a copy of the rule begins elsewhere."""

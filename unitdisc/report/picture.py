@@ -39,8 +39,34 @@ _LABEL_FILLS: tuple[Colour, Colour] = ((232, 232, 236), (214, 214, 220))
 
 
 @dataclass(frozen=True)
+class Band:
+    """An image with the units below it.
+
+    Args:
+        caption: What it is.
+        image: (H, T) uint8, one column per frame.
+        units: Of these frames; None draws none.
+        frames_per_unit: Frames that one unit covers.
+    """
+
+    caption: str
+    image: np.ndarray
+    units: Units | None = None
+    frames_per_unit: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """An image (H, T, 3) in its colours; ``height`` in pixels, None in proportion."""
+
+    caption: str
+    height: int | None
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Strip:
-    """A row of cells below the image."""
+    """A row of cells below an image."""
 
     caption: str
     height: int
@@ -52,7 +78,7 @@ class _Layout:
     """What stands where.
 
     Args:
-        strips: What stands below the image.
+        layers: What stands one under the other.
         axis: Name of the unit of time, in the plural.
         start: Time of the first frame.
         step: Time of one frame.
@@ -62,7 +88,7 @@ class _Layout:
         left: Pixels before the first frame of a row.
     """
 
-    strips: Sequence[_Strip]
+    layers: Sequence[_Shown | _Strip]
     axis: str
     start: float
     step: float
@@ -73,6 +99,11 @@ class _Layout:
 
     def x(self, frame: float, first: int) -> int:
         return self.left + round((frame - first) * self.pixels)
+
+    def height(self, layer: _Shown | _Strip) -> int:
+        if isinstance(layer, _Shown) and layer.height is None:
+            return max(round(len(layer.pixels) * self.pixels), 1)
+        return layer.height or 0
 
 
 def picture(
@@ -98,19 +129,34 @@ def picture(
         title: Heading of the picture.
         labels_name: What the labels are.
     """
-    is_sound = units.unit_of_time == "second"
-    strips = _unit_strips(units, frames_per_unit)
+    layers = _layers(Band("", image, units, frames_per_unit), is_sound=units.unit_of_time == "second")
     if labels:
         fills = [_LABEL_FILLS[number % 2] for number in range(len(labels))]
-        strips.append(_Strip(labels_name, _LABELS_HEIGHT, list(zip(labels, fills, strict=True))))
-    layout = _layout(image.shape[1], units, frames_per_unit, strips)
-    coloured = sound_colours(image) if is_sound else np.stack([image] * 3, axis=2)
-    height = _SOUND_HEIGHT if is_sound else max(round(image.shape[0] * layout.pixels), 1)
-    rows = []
-    for first in range(0, layout.drawn, layout.per_row):
-        stop = min(first + layout.per_row, layout.drawn)
-        rows.append(_row(coloured[:, first:stop], height, first, stop, layout))
-    return _stack(rows, _title(title, image.shape[1], units, layout))
+        layers.append(_Strip(labels_name, _LABELS_HEIGHT, list(zip(labels, fills, strict=True))))
+    layout = _layout(image.shape[1], units, frames_per_unit, layers)
+    return _drawn(layout, image.shape[1], units, title)
+
+
+def bands(shown: Sequence[Band], *, title: str = "", most_rows: int = _MAX_ROWS) -> Image.Image:
+    """Draw images of the same frames one under the other, as `picture` draws one; some of them have units."""
+    with_units = [(band.frames_per_unit, band.units) for band in shown if band.units is not None]
+    frames_per_unit, units = min(with_units, key=lambda item: item[0])
+    is_sound = units.unit_of_time == "second"
+    layers = [layer for band in shown for layer in _layers(band, is_sound=is_sound)]
+    num_frames = shown[0].image.shape[1]
+    return _drawn(_layout(num_frames, units, frames_per_unit, layers, most_rows), num_frames, units, title)
+
+
+def _layers(band: Band, *, is_sound: bool) -> list[_Shown | _Strip]:
+    coloured = sound_colours(band.image) if is_sound else np.stack([band.image] * 3, axis=2)
+    image = _Shown(band.caption, _SOUND_HEIGHT if is_sound else None, coloured)
+    return [image, *(_unit_strips(band.units, band.frames_per_unit) if band.units is not None else [])]
+
+
+def _drawn(layout: _Layout, num_frames: int, units: Units, title: str) -> Image.Image:
+    edges = range(0, layout.drawn, layout.per_row)
+    rows = [_row(first, min(first + layout.per_row, layout.drawn), layout) for first in edges]
+    return _stack(rows, _title(title, num_frames, units, layout))
 
 
 def png(image: Image.Image) -> bytes:
@@ -146,20 +192,26 @@ def _unit_strips(units: Units, frames_per_unit: float) -> list[_Strip]:
     return strips
 
 
-def _layout(num_frames: int, units: Units, frames_per_unit: float, strips: Sequence[_Strip]) -> _Layout:
+def _layout(
+    num_frames: int,
+    units: Units,
+    frames_per_unit: float,
+    layers: Sequence[_Shown | _Strip],
+    most_rows: int = _MAX_ROWS,
+) -> _Layout:
     """Choose pixels so that a unit's number fits, then widen the frames until they fill equal rows."""
     pixels = _CELL / frames_per_unit
     if units.unit_of_time == "column":
         pixels = max(pixels, _LINE_ZOOM)
     num_units = ceil(num_frames / frames_per_unit)
     most = max(int(_ROW / (pixels * frames_per_unit)), 1)
-    num_rows = min(ceil(num_units / most), _MAX_ROWS) or 1
+    num_rows = min(ceil(num_units / most), most_rows) or 1
     per_row = max(round(min(ceil(num_units / num_rows), most) * frames_per_unit), 1)
     pixels = min(_ROW / per_row, pixels * _STRETCH)
     axis = units.unit_of_time + "s"
-    captions = [text_width(caption, SMALL) for caption in (axis, *(strip.caption for strip in strips))]
+    captions = [text_width(caption, SMALL) for caption in (axis, *(layer.caption for layer in layers))]
     return _Layout(
-        strips=strips,
+        layers=layers,
         axis=axis,
         start=units.start,
         step=units.step / frames_per_unit,
@@ -170,26 +222,34 @@ def _layout(num_frames: int, units: Units, frames_per_unit: float, strips: Seque
     )
 
 
-def _row(pixels: np.ndarray, height: int, first: int, stop: int, layout: _Layout) -> Image.Image:
-    """Draw the frames [first, stop) with everything below them."""
+def _row(first: int, stop: int, layout: _Layout) -> Image.Image:
+    """Draw the frames [first, stop) of all layers."""
     right = layout.x(stop, first)
-    bottom = height + sum(_GAP + strip.height for strip in layout.strips) + _AXIS_HEIGHT
+    bottom = sum(_GAP + layout.height(layer) for layer in layout.layers) - _GAP + _AXIS_HEIGHT
     canvas = Image.new("RGB", (right + _HALF_NUMBER, bottom), PAPER)
-    size = (max(right - layout.left, 1), height)
-    canvas.paste(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC), (layout.left, 0))
-    top = height
-    for strip in layout.strips:
-        top += _GAP
-        _caption(canvas, strip.caption, top + strip.height / 2, layout)
-        for (begin, end, name), fill in strip.cells:
-            shown = max(begin, first), min(end, stop)
-            if shown[0] < shown[1]:
-                box: Box = (layout.x(shown[0], first), top, layout.x(shown[1], first), top + strip.height)
-                cell(canvas, box, name, fill)
-        top += strip.height
-    _axis(canvas, top, first, stop, layout)
-    _caption(canvas, layout.axis, top + 13, layout)
+    top = 0
+    for layer in layout.layers:
+        height = layout.height(layer)
+        _caption(canvas, layer.caption, top + height / 2, layout)
+        if isinstance(layer, _Shown):
+            size = (max(right - layout.left, 1), height)
+            image = Image.fromarray(layer.pixels[:, first:stop]).resize(size, Image.Resampling.BICUBIC)
+            canvas.paste(image, (layout.left, top))
+        else:
+            _cells(canvas, layer, (first, stop), top, layout)
+        top += height + _GAP
+    _axis(canvas, top - _GAP, first, stop, layout)
+    _caption(canvas, layout.axis, top - _GAP + 13, layout)
     return canvas
+
+
+def _cells(canvas: Image.Image, strip: _Strip, frames: tuple[int, int], top: int, layout: _Layout) -> None:
+    first, last = frames
+    for (begin, end, name), fill in strip.cells:
+        start, stop = max(begin, first), min(end, last)
+        if start < stop:
+            box: Box = (layout.x(start, first), top, layout.x(stop, first), top + strip.height)
+            cell(canvas, box, name, fill)
 
 
 def _axis(canvas: Image.Image, top: int, first: int, stop: int, layout: _Layout) -> None:

@@ -15,6 +15,7 @@ from unitdisc.testing.encoder import check_encoder
 from unitdisc.testing.exporter import check_exporter
 from unitdisc.testing.head import check_head
 from unitdisc.testing.metric import check_metric
+from unitdisc.testing.prior import check_prior
 from unitdisc.testing.reader import check_reader
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "check_exporter",
     "check_head",
     "check_metric",
+    "check_prior",
     "check_reader",
 ]

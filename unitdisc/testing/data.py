@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from unitdisc.data import DataSource, Example, FeatureSpec, Split, collate
+from unitdisc.data import DataSource, Example, FeatureSpec, HeldSplit, Split, collate
 from unitdisc.errors import DataError
 from unitdisc.testing.laws import require
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 _MOST = 20
@@ -38,8 +40,11 @@ def check_data(source: DataSource, split: str = "train") -> None:
     for index in range(min(len(examples), _MOST)):
         _example(source, examples, index)
     _collates([examples[index] for index in range(min(len(examples), 3))])
+    if isinstance(examples, HeldSplit):
+        _holds(examples)
     _checksum(source)
     _unknown_split(source)
+    _splits(source, split)
     if source.features.unit_of_time == "second":
         _featurizes(source)
 
@@ -65,13 +70,27 @@ def _example(source: DataSource, examples: Split, index: int) -> None:
 
 
 def _inputs(source: DataSource, example: Example, length: int) -> None:
-    law = "inputs are finite float32 of the announced length and shape"
     inputs = example.inputs
+    size = source.features.vocab_size
+    if size is not None:
+        _tokens(f"inputs of {example.key!r}", inputs, size)
+        require(len(inputs) == length, "inputs have the announced length", f"{len(inputs)} not {length}")
+        return
+    law = "inputs are finite float32 of the announced length and shape"
     expected = (length, *source.features.shape)
     found = f"{example.key!r} has {inputs.dtype} of shape {tuple(inputs.shape)} instead of {expected}"
     require(inputs.dtype == torch.float32 and tuple(inputs.shape) == expected, law, found)
     bad = int((~torch.isfinite(inputs)).sum())
     require(bad == 0, law, f"{example.key!r} has {bad} values that are not")
+
+
+def _tokens(what: str, values: Tensor, size: int) -> None:
+    law = "tokens are (T,) int64 in the vocabulary"
+    require(
+        values.dtype == torch.int64 and values.dim() == 1, law, f"{what} are {values.dtype}, {values.dim()}-d"
+    )
+    outside = int(((values < 0) | (values >= size)).sum())
+    require(outside == 0, law, f"{what} have {outside} outside [0, {size})")
 
 
 def _targets(source: DataSource, example: Example) -> None:
@@ -108,27 +127,34 @@ def _conditions(source: DataSource, example: Example) -> None:
     require(names[0] == names[1], law, f"{example.key!r} has {names[0]} instead of {names[1]}")
     for name, value in example.conditions.items():
         count = len(source.conditions[name])
+        if isinstance(value, torch.Tensor):
+            _tokens(f"{name!r} of {example.key!r}", value, count)
+            continue
         require(-1 <= value < count, law, f"{name!r} of {example.key!r} is {value} with {count} values")
 
 
 def _pure(first: Example, second: Example) -> None:
-    def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-        return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    def same(one: Mapping[str, int | Tensor], other: Mapping[str, int | Tensor]) -> bool:
+        return one.keys() == other.keys() and all(
+            torch.equal(torch.as_tensor(one[name]), torch.as_tensor(other[name])) for name in one
+        )
 
     equal = (
         torch.equal(first.inputs, second.inputs)
         and same(first.targets, second.targets)
         and same(first.middles, second.middles)
-        and first.conditions == second.conditions
+        and same(first.conditions, second.conditions)
     )
     require(equal, "an example is a pure function of its index", f"{first.key!r} was another the second time")
 
 
 def _picture(source: DataSource, example: Example) -> None:
-    law = "a picture is uint8 of shape (height, T)"
+    law = "a picture is uint8 of shape (height, T), or (rows, columns) or (rows, columns, 3)"
     picture = source.picture(example)
-    width = len(example.inputs)
-    right = picture.dtype == np.uint8 and picture.ndim == 2 and picture.shape[1] == width
+    width, grid = len(example.inputs), source.features.grid
+    shape = picture.shape
+    fits = len(shape) == 2 and shape[1] == width if grid is None else shape in (grid, (*grid, 3))
+    right = picture.dtype == np.uint8 and fits
     require(right, law, f"{example.key!r} of {width} frames gives {picture.dtype} of shape {picture.shape}")
 
 
@@ -139,6 +165,19 @@ def _collates(examples: list[Example]) -> None:
     require(
         batch.inputs.lengths.tolist() == lengths, law, f"{batch.inputs.lengths.tolist()} instead of {lengths}"
     )
+
+
+def _holds(examples: HeldSplit) -> None:
+    law = "a batch of a split in memory is what its examples collate into"
+    chosen = [len(examples) - 1, 0]
+    found = examples.to(torch.device("cpu")).batch(chosen)
+    expected = collate([examples[index] for index in chosen])
+    pairs = [(found.inputs, expected.inputs)]
+    pairs += [(found.targets[name], target) for name, target in expected.targets.items()]
+    right = found.keys == expected.keys and found.num_frames == expected.num_frames
+    for one, other in pairs:
+        right = right and torch.equal(one.values, other.values) and torch.equal(one.lengths, other.lengths)
+    require(right, law, f"that of {found.keys} is another")
 
 
 def _checksum(source: DataSource) -> None:
@@ -155,6 +194,15 @@ def _unknown_split(source: DataSource) -> None:
     except DataError:
         return
     require(holds=False, law=law, found="there was no error")
+
+
+def _splits(source: DataSource, split: str) -> None:
+    law = "what lists its splits lists this one, and gives each"
+    if type(source).splits is DataSource.splits:
+        return
+    names = source.splits()
+    require(split in names, law, f"{split!r} is not among {names}")
+    require(all(len(source.split(name)) > 0 for name in names), law, f"one of {names} is empty")
 
 
 def _featurizes(source: DataSource) -> None:

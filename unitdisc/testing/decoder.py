@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
 
 from unitdisc.parts import Batch, Decoder, Padded
 from unitdisc.testing.explained import check_explained, latents_of
-from unitdisc.testing.laws import noise, supply
+from unitdisc.testing.laws import noise, supply, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from torch import Tensor
 
     from unitdisc.data import FeatureSpec
 
@@ -25,26 +28,39 @@ def check_decoder(
     conditions: Mapping[str, int] | None = None,
     dim: int = 8,
     stride: int = 4,
+    grid: tuple[int, int] | None = None,
+    sees_latents: bool = True,
 ) -> None:
     """Raise an AssertionError that names the first law of `Decoder` that a decoder breaks.
 
     Args:
-        make: Builds the decoder when called with what it names of ``dim``, ``features``, ``stride`` and
-            ``conditions``.
-        features: What an input frame is; inputs are random in [0, 1].
-        conditions: {name: number of values} of the data, for example {"speaker": 3}.
+        make: Builds the decoder when called with what it names of ``dim``, ``features``, ``stride``, ``grid``
+            and ``conditions``.
+        features: What an input frame is; inputs are random in [0, 1], or random tokens.
+        conditions: {name: number of values} of the data, for example {"speaker": 3}. Of token data they are
+            sequences of such values.
         dim: Size D of the latents.
-        stride: Input frames per latent.
+        stride: Input frames per latent; of pictures, pixels in a cell of ``grid``.
+        grid: Rows and columns of latents of a picture (``features.grid``).
+        sees_latents: False for a decoder that explains the inputs by conditions alone.
     """
     conditions = dict(conditions or {})
 
     def build() -> Decoder:
         torch.manual_seed(0)
-        return supply(make, dim=dim, features=features, stride=stride, conditions=conditions)
+        return supply(make, dim=dim, features=features, stride=stride, grid=grid, conditions=conditions)
 
-    inputs = noise(_LENGTHS, *features.shape)
-    inputs = Padded((inputs.values + 2) / 4, inputs.lengths)
-    values = {name: torch.arange(len(_LENGTHS)) % count for name, count in conditions.items()}
-    batch = Batch([f"u{number}" for number in range(len(_LENGTHS))], inputs, {}, values)
+    lengths = _LENGTHS if features.grid is None else [prod(features.grid)] * len(_LENGTHS)
+    inputs = noise(lengths, *features.shape)
+    values: dict[str, Tensor | Padded] = {
+        name: torch.arange(len(lengths)) % count for name, count in conditions.items()
+    }
+    if features.vocab_size is None:
+        inputs = Padded((inputs.values + 2) / 4, inputs.lengths)
+    else:
+        inputs = tokens(lengths, features.vocab_size)
+        values = {name: tokens([7, 9, 1], count) for name, count in conditions.items()}
+    batch = Batch([f"u{number}" for number in range(len(lengths))], inputs, {}, values)
     with torch.random.fork_rng(devices=[]):
-        check_explained(build, latents_of(batch, dim=dim, stride=stride), batch, sends_gradient=True)
+        latents = latents_of(batch, dim=dim, stride=stride)
+        check_explained(build, latents, batch, sends_gradient=sees_latents)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
 
 from unitdisc.parts import Encoder, Padded
 from unitdisc.testing.laws import (
-    noise,
+    random_inputs,
     require,
     require_close,
     require_gradients,
@@ -33,7 +34,7 @@ def check_encoder(make: Callable[..., Encoder], features: FeatureSpec) -> None:
 
     Args:
         make: Builds the encoder when called with ``features``.
-        features: What an input frame is.
+        features: What an input frame is. Of pictures (``features.grid``) it is given whole ones alone.
     """
 
     def build() -> Encoder:
@@ -53,8 +54,12 @@ def _lengths(build: Build, features: FeatureSpec) -> None:
     require_tensors(encoder)
     longest = 2 * encoder.stride + 1
     batches = [[length] for length in range(1, longest + 1)]
-    for lengths in [*batches, [longest, 1, encoder.stride, 0]]:
-        latents = encoder(noise(lengths, *features.shape))
+    batches.append([longest, 1, encoder.stride, 0])
+    if features.grid is not None:
+        batches = [[prod(features.grid)] * number for number in (1, 2)]
+        _grid(encoder, features.grid)
+    for lengths in batches:
+        latents = encoder(random_inputs(lengths, features))
         expected = [-(-length // encoder.stride) for length in lengths]
         shape = (len(lengths), max(expected), encoder.dim)
         found = tuple(latents.values.shape)
@@ -63,16 +68,25 @@ def _lengths(build: Build, features: FeatureSpec) -> None:
         require(counts == expected, law, f"lengths {lengths} give the lengths {counts} instead of {expected}")
 
 
+def _grid(encoder: Encoder, grid: tuple[int, int]) -> None:
+    law = "a picture has one latent for each cell of the encoder's grid, and stride is the number of pixels in one"
+    cells = prod(encoder.grid or (0,))
+    found = f"{grid} pixels, stride {encoder.stride} and {encoder.grid} cells"
+    require(cells * encoder.stride == prod(grid), law, found)
+
+
 def _padding(build: Build, features: FeatureSpec) -> None:
     law = "padding changes nothing"
     encoder = build().eval()
-    lengths = [3 * encoder.stride + 1, 1, 2 * encoder.stride, 0]
-    batch = noise(lengths, *features.shape)
+    lengths = _uneven(features, [3 * encoder.stride + 1, 1, 2 * encoder.stride, 0])
+    batch = random_inputs(lengths, features)
     with torch.no_grad():
         latents = encoder(batch)
         padded = encoder(spoil(batch, 1e3, extra=2 * encoder.stride + 1))
         require_close(_valid(padded), _valid(latents), law, "latents", tolerance=_TOLERANCE)
-        for number, length in enumerate(lengths[:-1]):
+        for number, length in enumerate(lengths):
+            if length == 0:
+                continue
             alone = encoder(
                 Padded(batch.values[number : number + 1, :length], batch.lengths[number : number + 1])
             )
@@ -84,7 +98,8 @@ def _padding(build: Build, features: FeatureSpec) -> None:
 def _padding_in_training(build: Build, features: FeatureSpec) -> None:
     law = "padding changes nothing in training"
     encoders = build().train(), build().train()
-    batch = noise([3 * encoders[0].stride + 1, 1, 0, 2 * encoders[0].stride], *features.shape)
+    stride = encoders[0].stride
+    batch = random_inputs(_uneven(features, [3 * stride + 1, 1, 0, 2 * stride]), features)
     outputs = []
     for encoder, inputs in zip(encoders, (batch, spoil(batch, 1e3)), strict=True):
         encoder.before_step(0.5)
@@ -99,9 +114,15 @@ def _gradients(build: Build, features: FeatureSpec) -> None:
     encoder = build().train()
     if not any(parameter.requires_grad for parameter in encoder.parameters()):
         return  # it does not learn
-    latents = _valid(encoder(noise([4 * encoder.stride, 0, 2 * encoder.stride], *features.shape)))
+    lengths = _uneven(features, [4 * encoder.stride, 0, 2 * encoder.stride])
+    latents = _valid(encoder(random_inputs(lengths, features)))
     (latents * torch.randn(latents.shape)).sum().backward()
     require_gradients(encoder)
+
+
+def _uneven(features: FeatureSpec, lengths: list[int]) -> list[int]:
+    """Return ``lengths``, or those of as many whole pictures."""
+    return lengths if features.grid is None else [prod(features.grid)] * len(lengths)
 
 
 def _valid(latents: Padded) -> torch.Tensor:

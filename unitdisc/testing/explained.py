@@ -105,7 +105,9 @@ def _padding(build: Build, latents: Padded, batch: Batch) -> None:
 
 def _gradients(build: Build, latents: Padded, batch: Batch, *, sends_gradient: bool) -> None:
     part = build().train()
-    values = latents.values.clone().requires_grad_()
+    values = latents.values.clone().requires_grad_(
+        latents.values.is_floating_point()
+    )  # code numbers take none
     loss, _ = part(Padded(values, latents.lengths), batch)
     if loss.requires_grad:  # a part that only counts has none
         loss.backward()
@@ -121,13 +123,20 @@ def _gradients(build: Build, latents: Padded, batch: Batch, *, sends_gradient: b
 
 
 def _unknown(batch: Batch) -> Batch:
-    unknown = {name: torch.full_like(values, -1) for name, values in batch.conditions.items()}
+    unknown = {
+        name: values if isinstance(values, Padded) else torch.full_like(values, -1)
+        for name, values in batch.conditions.items()
+    }
     return Batch(batch.keys, batch.inputs, batch.targets, unknown)
 
 
 def _spoiled(batch: Batch) -> Batch:
     targets = {name: spoil(target, -1, extra=3) for name, target in batch.targets.items()}
-    return Batch(batch.keys, spoil(batch.inputs, 1e3, extra=3), targets, batch.conditions)
+    conditions = {
+        name: spoil(values, 1e3, extra=3) if isinstance(values, Padded) else values
+        for name, values in batch.conditions.items()
+    }
+    return Batch(batch.keys, spoil(batch.inputs, 1e3, extra=3), targets, conditions)
 
 
 def _single(batch: Batch, number: int) -> Batch:
@@ -135,7 +144,10 @@ def _single(batch: Batch, number: int) -> Batch:
         batch.keys[number : number + 1],
         _row(batch.inputs, number),
         {name: _row(target, number) for name, target in batch.targets.items()},
-        {name: values[number : number + 1] for name, values in batch.conditions.items()},
+        {
+            name: _row(values, number) if isinstance(values, Padded) else values[number : number + 1]
+            for name, values in batch.conditions.items()
+        },
     )
 
 

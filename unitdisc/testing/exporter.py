@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unitdisc.errors import UnitdiscError
+from unitdisc.exporter import Format, Told
+from unitdisc.repeats import without_repeats
 from unitdisc.testing.laws import require
 from unitdisc.units import Units
 
@@ -34,6 +36,8 @@ def check_exporter(exporter: Exporter) -> None:
     changed = _write(exporter, others) != written[0]
     require(changed, "every utterance is written", "other units of the last one give the same files")
     _refuses(exporter)
+    if isinstance(exporter, Format):
+        _reads(exporter, units)
 
 
 def _write(exporter: Exporter, units: list[Units]) -> dict[str, bytes]:
@@ -59,6 +63,39 @@ def _refuses(exporter: Exporter) -> None:
     except Exception as error:  # noqa: BLE001  (whatever else it raises breaks the law)
         law = "what a format cannot hold is a RecipeError"
         require(holds=False, law=law, found=f"two codebooks give {type(error).__name__}: {error}")
+
+
+def _reads(exporter: Format, units: list[Units]) -> None:
+    """Units that were written are read, and a file that was cut is refused in words for a user."""
+    law = "what is written is read"
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        exporter.write(units, split="test", num_codes=_NUM_CODES, folder=folder)
+        place = folder / exporter.place("test")
+        found = {item.key: item.codes for _, item in exporter.read(place, Told(0.03, "second"))}
+        require(set(found) == {item.key for item in units}, law, f"the ids are {sorted(found)}")
+        for item in units:
+            same = np.array_equal(without_repeats(found[item.key]), without_repeats(item.codes))
+            require(same, law, f"the units of {item.key} became {found[item.key].tolist()}")
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        for path in files:
+            _refuses_cut(exporter, path, place)
+
+
+def _refuses_cut(exporter: Format, path: Path, place: Path) -> None:
+    """Reading does not fail with anything but a `UnitdiscError` when ``path`` was cut."""
+    content = path.read_bytes()
+    for size in (0, 1, len(content) // 3, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        try:
+            list(exporter.read(place, Told(0.03, "second")))
+        except UnitdiscError:
+            continue
+        except Exception as error:  # noqa: BLE001  (whatever else it raises breaks the law)
+            found = f"{path.name} cut to {size} bytes gives {type(error).__name__}: {error}"
+            require(holds=False, law="what cannot be read is a DataError", found=found)
+        finally:
+            path.write_bytes(content)
 
 
 def _units(num_codebooks: int) -> list[Units]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from unitdisc.parts import Padded
+
+if TYPE_CHECKING:
+    from unitdisc.data import FeatureSpec
 
 T = TypeVar("T")
 
@@ -81,11 +84,24 @@ def noise(lengths: list[int], *shape: int, seed: int = 0, spare: int = 0) -> Pad
     return spoil(Padded(values, torch.tensor(lengths)), 0.0)
 
 
+def random_inputs(lengths: list[int], features: FeatureSpec) -> Padded:
+    """Return random inputs of this form with zeros on padding."""
+    if features.vocab_size is not None:
+        return tokens(lengths, features.vocab_size)
+    return noise(lengths, *features.shape)
+
+
+def tokens(lengths: list[int], vocab_size: int, *, seed: int = 0) -> Padded:
+    """Return random sequences (B, max(lengths)) int64 in [0, vocab_size) with zeros on padding."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(vocab_size, (len(lengths), max(lengths)), generator=generator)
+    return spoil(Padded(values, torch.tensor(lengths)), 0.0)
+
+
 def spoil(sequences: Padded, value: float, *, extra: int = 0) -> Padded:
     """Return the same sequences with ``value`` on padding and ``extra`` more steps of padding."""
     values = sequences.values
     longer = torch.cat([values, values.new_zeros(len(values), extra, *values.shape[2:])], 1)
     mask = Padded(longer, sequences.lengths).mask
-    return Padded(
-        torch.where(mask.view(*mask.shape, *[1] * (values.dim() - 2)), longer, value), sequences.lengths
-    )
+    spoiled = torch.where(mask.view(*mask.shape, *[1] * (values.dim() - 2)), longer, value)
+    return Padded(spoiled.to(values.dtype), sequences.lengths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _NUM_CODES = 6
 _STRIDE = 3
+_FRAME_SIZE = 6
 _SHAPES = {"inputs": (2, 3), "latents": (4,), "values": (4,)}
 
 
@@ -29,6 +31,7 @@ def check_metric(
     *,
     targets: Mapping[str, TargetSpec] | None = None,
     heads: Mapping[str, TargetSpec] | None = None,
+    likelihoods: Sequence[str] = ("decoder",),
     num_codebooks: int = 1,
 ) -> None:
     """Raise an AssertionError that names the first law of `Metric` that a metric breaks.
@@ -37,10 +40,11 @@ def check_metric(
         make: Builds the metric: ``partial(PER, head="ctc", target="phones_sequence")``.
         targets: The references that the utterances have, which are drawn at random.
         heads: What each head predicts, which is drawn at random too.
+        likelihoods: The parts that give nats, which are drawn at random too.
         num_codebooks: Q of the units.
     """
     items = _utterances(dict(targets or {}), dict(heads or {}), num_codebooks)
-    items = [_carrying(item, make().needs) for item in items]
+    items = [_carrying(item, make().needs, likelihoods) for item in items]
     result = _score(make(), items)
     law = "compute returns finite numbers, the main one under 'value'"
     require("value" in result, law, f"found the keys {sorted(result)}")
@@ -106,14 +110,20 @@ def _arrays(item: Evaluated) -> list[np.ndarray]:
     return [item.codes, *item.targets.values(), *item.predictions.values(), *carried]
 
 
-def _carrying(item: Evaluated, needs: Sequence[Need]) -> Evaluated:
-    """Return the utterance with what a metric says that it needs, and nothing more."""
+def _carrying(item: Evaluated, needs: Sequence[Need], likelihoods: Sequence[str]) -> Evaluated:
+    """Return the utterance with what a metric says that it needs, and nothing more, and with nats."""
     rng = np.random.default_rng(item.num_frames)
     lengths = {"inputs": item.num_frames, "latents": len(item.codes), "values": len(item.codes)}
     drawn: dict[str, Any] = {
         need: rng.normal(size=(lengths[need], *_SHAPES[need])).astype(np.float32) for need in needs
     }
-    return replace(item, **drawn)
+    nats = {name: float(rng.exponential(item.num_frames)) for name in likelihoods}
+    return replace(item, nats=nats, frame_size=_FRAME_SIZE, translate=partial(_written, item.key), **drawn)
+
+
+def _written(key: str, **options: object) -> str:
+    del options
+    return f"a man and {key} are here"
 
 
 def _utterances(
@@ -132,7 +142,7 @@ def _utterances(
             if spec.kind == "frames":
                 references[name][1::5] = -1
         codes = rng.integers(0, _NUM_CODES, (num_units, num_codebooks))
-        fields = {"speaker": "ab"[number % 2]}
+        fields = {"speaker": "ab"[number % 2], "target": f"a man or u{number} is here"}
         items.append(
             Evaluated(
                 f"u{number}", codes, _NUM_CODES, num_frames, _STRIDE, references, predictions, fields, 100.0

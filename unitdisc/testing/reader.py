@@ -6,7 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from unitdisc.errors import DataError
+from unitdisc.reader import Drawn, Recorded
 from unitdisc.testing.laws import require
 
 if TYPE_CHECKING:
@@ -17,8 +20,12 @@ def check_reader(reader: Reader, folder: Path) -> None:
     """Raise an AssertionError that names the first law of `Reader` that a reader breaks on a good ``folder``."""
     before = _state(folder)
     found, again = list(reader.read(folder)), list(reader.read(folder))
-    require(bool(found), "read yields the utterances of the folder", "it yields none")
-    require(found == again, "the same folder gives the same utterances", "a second look gives others")
+    require(bool(found), "read yields what is in the folder", "it yields nothing")
+    kinds = sorted({type(item).__name__ for item in found})
+    require(
+        kinds in (["Recorded"], ["Drawn"]), "read yields Recorded or Drawn, all alike", f"it yields {kinds}"
+    )
+    require(found == again, "the same folder gives the same items", "a second look gives others")
     require(_state(folder) == before, "the owner's folder stays as it is", "files in it changed")
     require(
         any(item.split == "train" for item in found), "there is something to train on", "no split is 'train'"
@@ -27,18 +34,37 @@ def check_reader(reader: Reader, folder: Path) -> None:
     twice = sorted({key for key in keys if keys.count(key) > 1})
     require(not twice, "ids are unique", f"{', '.join(twice)} stand twice")
     for item in found:
-        require(item.path.is_file(), "path is a recording", f"{item.path} of {item.key} is no file")
         require(bool(item.where), "where names a place", f"it is empty for {item.key}")
-        for name, labels in item.tables.items():
-            wrong = [label for label in labels if not (0 <= label.start <= label.end and label.symbol)]
-            require(not wrong, "labels have times and a symbol", f"{name} of {item.key} has {wrong[:1]}")
+        _check_drawn(item) if isinstance(item, Drawn) else _check_recorded(item)
+    require(_state(folder) == before, "the owner's folder stays as it is", "read of a line changed files")
     gone = [path for path in reader.beside() if not path.is_file()]
     require(not gone, "beside names files", f"{gone[:1]} is none")
     _refuses(reader)
 
 
+def _check_recorded(item: Recorded) -> None:
+    require(item.path.is_file(), "path is a recording", f"{item.path} of {item.key} is no file")
+    for name, labels in item.tables.items():
+        wrong = [label for label in labels if not (0 <= label.start <= label.end and label.symbol)]
+        require(not wrong, "labels have times and a symbol", f"{name} of {item.key} has {wrong[:1]}")
+
+
+def _check_drawn(item: Drawn) -> None:
+    image = item.read()
+    is_grey = image.dtype == np.uint8 and image.ndim == 2 and image.size > 0
+    law = "read gives an image (H, W) of uint8, neither of them 0"
+    require(is_grey, law, f"that of {item.key} is {image.dtype} {image.shape}")
+    require(np.array_equal(image, item.read()), "read gives the same image again", f"not that of {item.key}")
+    for name, labels in item.tables.items():
+        wrong = [label for label in labels if not (0 <= label[0] < label[1] <= image.shape[1] and label[2])]
+        law = "labels lie in the columns of the image and have a symbol"
+        require(not wrong, law, f"{name} of {item.key} ({image.shape[1]} columns) has {wrong[:1]}")
+
+
 def _state(folder: Path) -> dict[Path, tuple[int, int]]:
-    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+    """Return size and time of all files in a folder, or of a file."""
+    paths = (folder, *folder.rglob("*"))
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
 
 
 def _refuses(reader: Reader) -> None:

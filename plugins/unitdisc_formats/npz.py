@@ -1,0 +1,102 @@
+"""Units as numpy arrays in one file."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unitdisc.errors import DataError
+from unitdisc.exporter import Format, Told
+from unitdisc.repeats import durations, without_repeats
+from unitdisc.storage import write_bytes
+from unitdisc.text_lines import read_bytes
+from unitdisc.unit_lines import repeated
+from unitdisc.units import Units
+from unitdisc_formats.limits import num_codebooks, refuse_ids
+from unitdisc_formats.lines import codes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_ARRAYS = ("ids", "codes", "offsets", "start", "step", "end", "unit_of_time")
+
+
+class NPZ(Format):
+    """All in one ``SPLIT.npz``: the units of ``ids[n]`` are ``codes[offsets[n]:offsets[n + 1]]`` (S, Q) int32.
+
+    ``start``, ``step`` and ``end`` (N,) are exact, in ``unit_of_time``. ``numpy.load`` reads it, nothing is pickled
+    and nothing is lost.
+
+    Args:
+        deduplicate: Merge equal neighbours (in all codebooks) into one unit; ``durations`` says beside the codes how
+            many they were. Nothing is lost.
+    """
+
+    def __init__(self, *, deduplicate: bool = False) -> None:
+        self._deduplicate = deduplicate
+
+    def place(self, split: str) -> str:
+        """Return the file's name."""
+        return f"{split}.npz"
+
+    def write(self, units: Sequence[Units], *, split: str, num_codes: int, folder: Path) -> list[Path]:
+        """Write one file."""
+        del num_codes  # readers are told K by the sidecar
+        count = num_codebooks(units)
+        refuse_ids(units, pattern="\0$", name="npz", reason="NUL at the end")
+        rows = [without_repeats(item.codes) if self._deduplicate else item.codes for item in units]
+        arrays: dict[str, Any] = {
+            "ids": np.array([item.key for item in units], np.str_),
+            "codes": np.concatenate([np.zeros((0, count), np.int32), *rows]).astype(np.int32),
+            "offsets": np.cumsum([0, *map(len, rows)]),
+            **{name: np.array([getattr(item, name) for item in units]) for name in ("start", "step", "end")},
+            "unit_of_time": np.array(units[0].unit_of_time if units else "second"),
+        }
+        if self._deduplicate:
+            arrays["durations"] = np.concatenate(
+                [np.zeros(0, np.int64), *(durations(item.codes) for item in units)]
+            ).astype(np.int32)
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        path = folder / self.place(split)
+        write_bytes(path, content.getvalue())
+        return [path]
+
+    def read(self, path: Path, told: Told) -> Iterator[tuple[str, Units]]:
+        """Yield the units by id."""
+        del told  # the file says all
+        arrays = _arrays(path)
+        codes = codes_of(arrays["codes"], str(path))
+        if "durations" in arrays:
+            lasting = arrays["durations"].tolist()
+            if len(lasting) != len(codes):
+                raise DataError(f"{path}: {len(lasting)} durations for {len(codes)} codes; it is damaged")
+        for number, key in enumerate(arrays["ids"].tolist()):
+            where = f"{path}: {key}"
+            first, after = arrays["offsets"][number : number + 2].tolist()
+            rows = codes[first:after]
+            if "durations" in arrays:
+                rows = repeated(rows, lasting[first:after], where)
+            times = (float(arrays[name][number]) for name in ("start", "step", "end"))
+            start, step, end = times
+            yield where, Units(key, rows, start, step, end, str(arrays["unit_of_time"]))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+        missing = [name for name in _ARRAYS if name not in arrays]
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, AttributeError) as error:
+        raise DataError(f"{path}: no npz file, or damaged ({error}); write it anew") from None
+    if missing:
+        raise DataError(f"{path}: lacks {', '.join(missing)}; expected the arrays {', '.join(_ARRAYS)}")
+    count = len(arrays["ids"])
+    fits = all(arrays[name].shape == (count,) for name in ("ids", "start", "step", "end"))
+    if not fits or arrays["offsets"].shape != (count + 1,):
+        raise DataError(f"{path}: its arrays differ in length; it is damaged")
+    return arrays

@@ -1,0 +1,149 @@
+"""A slow ABX: triplets in loops, warping by recursion in float64, one token at a time."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from unitdisc.metric import Evaluated
+
+Sound = dict[str, Any]
+"""A token: label, context, speaker, frames."""
+
+
+def abx_error(sounds: Sequence[Sound], frame_distance: Callable[[Any, Any], float], *, across: bool) -> float:
+    """Return the error as a share, the mean over cells of one (A, B, speaker), then speakers, then (A, B)."""
+
+    @cache
+    def distance(x: int, y: int) -> float:
+        return warp([[frame_distance(p, q) for q in sounds[y]["frames"]] for p in sounds[x]["frames"]])
+
+    def tokens(label: str, context: tuple[str, ...], speaker: str) -> list[int]:
+        return [
+            index
+            for index, sound in enumerate(sounds)
+            if (sound["label"], sound["context"], sound["speaker"]) == (label, context, speaker)
+        ]
+
+    labels = sorted({sound["label"] for sound in sounds})
+    speakers = sorted({sound["speaker"] for sound in sounds})
+    contexts = sorted({sound["context"] for sound in sounds})
+    over_pairs = []
+    for a_label in labels:
+        for b_label in labels:
+            over_speakers = []
+            for speaker in speakers:
+                cells = []
+                for context in contexts:
+                    for other in [one for one in speakers if one != speaker] if across else [speaker]:
+                        scores = [
+                            1.0 if distance(x, a) > distance(x, b) else 0.5 * (distance(x, a) == distance(x, b))
+                            for x in tokens(a_label, context, other)
+                            for a in tokens(a_label, context, speaker)
+                            for b in tokens(b_label, context, speaker)
+                            if a != x and a_label != b_label
+                        ]
+                        if scores:
+                            cells.append(math.fsum(scores) / len(scores))
+                if cells:
+                    over_speakers.append(math.fsum(cells) / len(cells))
+            if over_speakers:
+                over_pairs.append(math.fsum(over_speakers) / len(over_speakers))
+    return math.fsum(over_pairs) / len(over_pairs)
+
+
+def warp(costs: Sequence[Sequence[float]]) -> float:
+    """Return the cost of the best path over its length, found by walking back from the end."""
+
+    @cache
+    def best(i: int, j: int) -> float:
+        if i < 0 or j < 0:
+            return math.inf
+        if i == j == 0:
+            return costs[0][0]
+        return costs[i][j] + min(best(i - 1, j - 1), best(i, j - 1), best(i - 1, j))
+
+    i, j = len(costs) - 1, len(costs[0]) - 1
+    total, length = best(i, j), 1
+    while i or j:
+        steps = {(i - 1, j - 1): 0, (i, j - 1): 1, (i - 1, j): 2}  # in the order of preference
+        i, j = min(steps, key=lambda step: (best(*step), steps[step]))
+        length += 1
+    return total / length
+
+
+def angular(p: np.ndarray, q: np.ndarray) -> float:
+    lengths = math.sqrt(math.fsum(p * p)), math.sqrt(math.fsum(q * q))
+    if 0 in lengths:
+        return float(any(lengths))
+    return math.acos(max(-1.0, min(1.0, math.fsum(p * q) / (lengths[0] * lengths[1])))) / math.pi
+
+
+def angular_diagonal(p: np.ndarray, q: np.ndarray) -> float:
+    return angular(*(frame if frame.any() else np.ones_like(frame) for frame in (p, q)))
+
+
+def euclidean(p: np.ndarray, q: np.ndarray) -> float:
+    return math.sqrt(math.fsum((p - q) ** 2))
+
+
+def kl(p: np.ndarray, q: np.ndarray) -> float:
+    return math.fsum(
+        0.5 * (a - b) * (math.log(a + 1e-6) - math.log(b + 1e-6)) for a, b in zip(p, q, strict=True)
+    )
+
+
+def identical(p: np.ndarray, q: np.ndarray) -> float:
+    return float(p.tolist() != q.tolist())
+
+
+def sounds(
+    split: Sequence[Evaluated],
+    frames: Callable[[Evaluated], np.ndarray],
+    *,
+    stride: int,
+    context: str,
+    span: str,
+    slicing: str,
+    field: str,
+) -> list[Sound]:
+    """Cut the runs of the target "phones" out of utterances, a frame at a time."""
+    found = []
+    for item in sorted(split, key=lambda one: one.key):
+        labels = item.targets["phones"].tolist()
+        edges = [t for t in range(len(labels) + 1) if t in (0, len(labels)) or labels[t] != labels[t - 1]]
+        runs = [(start, stop, labels[start]) for start, stop in pairwise(edges)]
+        for index, (start, stop, label) in enumerate(runs):
+            before = runs[index - 1] if index else (0, 0, -1)
+            after = runs[index + 1] if index + 1 < len(runs) else (0, 0, -1)
+            if label < 0:
+                continue
+            begin, end = start, stop
+            if span == "triple":
+                if before[2] < 0 or after[2] < 0:
+                    continue
+                begin, end = before[0], after[1]
+            middles = [(s, (s + Fraction(1, 2)) * stride) for s in range(len(frames(item)))]
+            inside = [s for s, middle in middles if begin <= middle <= end]
+            # libri-light stops before the frame that holds the offset, even where the features end earlier
+            last = max((s for s in range(10_000) if (s + Fraction(1, 2)) * stride <= end), default=-1)
+            if slicing == "librilight":
+                inside = [s for s in inside if s < last]
+            if inside:
+                found.append(
+                    {
+                        "label": str(label),
+                        "context": (str(before[2]), str(after[2])) if context == "within" else (),
+                        "speaker": item.fields[field],
+                        "frames": [frames(item)[s] for s in inside],
+                    }
+                )
+    return found

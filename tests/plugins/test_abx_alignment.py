@@ -1,0 +1,129 @@
+"""Warping of many pairs at once against one at a time, and distances between frames."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from tests.plugins import abx_oracle as oracle
+from unitdisc_abx import alignment, scoring
+from unitdisc_abx.alignment import Pairs, align
+from unitdisc_abx.frame_distances import frame_distance
+
+NAMES = {"angular": oracle.angular, "euclidean": oracle.euclidean, "kl": oracle.kl}
+
+
+def table(costs: list[np.ndarray]) -> tuple[np.ndarray, Pairs]:
+    """Return matrices of distances side by side in one flat array."""
+    sizes = np.cumsum([0, *(each.size for each in costs)])
+    shapes = np.array([each.shape for each in costs], np.int32)
+    flat = np.concatenate([each.ravel() for each in costs]).astype(np.float32)
+    return flat, Pairs(sizes[:-1], shapes[:, 1].astype(np.int64), shapes[:, 0], shapes[:, 1])
+
+
+@pytest.mark.parametrize("kind", ["units", "vectors"])
+@pytest.mark.parametrize("numbers", [8, 2**15])
+def test_pairs_together_are_pairs_alone(kind: str, numbers: int, monkeypatch) -> None:
+    monkeypatch.setattr(alignment, "_NUMBERS", numbers)
+    draw = np.random.default_rng(0)
+    costs = []
+    for _ in range(400):
+        shape = draw.integers(1, 12, 2)
+        costs.append(draw.integers(0, 2, shape) * 1.0 if kind == "units" else draw.random(shape))
+    expected = [oracle.warp(each.astype(np.float32).tolist()) for each in costs]
+    assert align(*table(costs)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 300), (300, 1), (256, 300), (300, 256), (300, 255)])
+def test_long_sequences_keep_count_of_their_steps(rows: int, columns: int) -> None:
+    # All distances are 1, so that the diagonal is taken as far as it goes and the mean is 1.
+    assert align(*table([np.ones((rows, columns))])) == pytest.approx([1])
+
+
+def test_ties_go_over_both_then_over_the_second_then_over_the_first() -> None:
+    zeros = np.zeros((2, 2))
+    zeros[1, 1] = 1
+    assert align(*table([zeros])) == pytest.approx([1 / 2])  # over the diagonal: two frames
+    # To the end over the second from (2, 1) or over the first from (1, 2), both with the sum 0: the path through
+    # (2, 1) is one longer here, and with both sequences exchanged the shorter one is taken.
+    costs = np.array([[0, 0, 1], [0, 1, 0], [0, 0, 1.0]])
+    for each in (costs, costs.T.copy()):
+        assert align(*table([each])) == pytest.approx([oracle.warp(each.tolist())])
+
+
+def test_exchanging_both_sequences_can_change_the_length_of_tied_paths() -> None:
+    draw = np.random.default_rng(1)
+    costs = [draw.integers(0, 2, (4, 6)) * 1.0 for _ in range(100)]
+    forth, back = align(*table(costs)), align(*table([each.T.copy() for each in costs]))
+    assert 0 < (forth != back).sum() < 50
+
+
+def test_threads_change_nothing() -> None:
+    draw = np.random.default_rng(2)
+    flat, pairs = table([draw.random(draw.integers(1, 9, 2)) for _ in range(300)])
+    before = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alignment, "_NUMBERS", 16)
+        torch.set_num_threads(1)
+        alone = align(flat, pairs)
+        torch.set_num_threads(3)
+        together = align(flat, pairs)
+    torch.set_num_threads(before)
+    assert (alone == together).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dim", [1, 3, 40])
+def test_frame_distances_are_those_of_the_formulas(name: str, dim: int) -> None:
+    draw = torch.Generator().manual_seed(dim)
+    frames = torch.randn(12, dim, generator=draw)
+    frames[3] = frames[7]
+    if name == "kl":
+        frames = frames.softmax(1)
+    distance = frame_distance(name, "far")
+    found = distance.between(distance.left(frames), distance.right(frames))
+    rows = frames.double().numpy()
+    expected = [[NAMES[name](p, q) for q in rows] for p in rows]
+    assert found.dtype == torch.float32
+    assert found.numpy() == pytest.approx(np.array(expected), abs=3e-7)
+    assert (found.diagonal() == 0).all()
+    assert found[3, 7] == 0
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_equal_frames_are_at_distance_zero_at_any_scale(scale: float) -> None:
+    frames = scale * (torch.randn(50, 256, generator=torch.Generator().manual_seed(0)) + 3)
+    for name in ("angular", "euclidean"):
+        distance = frame_distance(name, "far")
+        found = distance.between(distance.left(frames), distance.right(frames.flip(0))).flip(1)
+        assert (found.diagonal() == 0).all()
+        assert (found + torch.eye(50) > 0).all()
+
+
+def test_frames_of_zeros_are_far_or_on_the_diagonal() -> None:
+    frames = torch.tensor([[0.0, 0, 0, 0], [1, 2, 3, 4], [-1, -2, -3, -4], [0, 0, 0, 0]])
+    far, diagonal = frame_distance("angular", "far"), frame_distance("angular", "diagonal")
+    assert far.between(far.left(frames), far.right(frames))[0].tolist() == [0, 1, 1, 0]
+    angle = math.acos(5 / math.sqrt(30)) / math.pi
+    found = diagonal.between(diagonal.left(frames), diagonal.right(frames))[0].tolist()
+    assert found == pytest.approx([0, angle, 1 - angle, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("limits", list(pairwise([1, 20, 300, 2**20])))
+def test_size_of_blocks_changes_nothing(limits: tuple[int, int], monkeypatch) -> None:
+    from tests.plugins.metric_oracles import score
+    from tests.plugins.test_abx import speech
+    from unitdisc_abx.abx import ABX
+
+    split = speech(5, stride=1)
+    for speaker in ("within", "across"):
+        options = {"target": "phones", "on": "latents", "context": "any", "field": "writer", "speaker": speaker}
+        expected = score(ABX(**options, max_size_group=None), split)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scoring, "_BLOCK", limits[0])
+            patch.setattr(scoring, "_WAITING", limits[1])
+            assert score(ABX(**options, max_size_group=None), split) == expected
