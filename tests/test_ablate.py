@@ -219,3 +219,11 @@ def test_a_curve_that_no_run_logged_is_told_with_those_that_were(copied, lines):
     done = command("ablate", lines, "--seeds", "2", "--out", "out", "--curve", "perplexty", "--curve", "loss")
     assert done.code == 0
     assert "warning: --curve: no run logged 'perplexty'; did you mean 'perplexity'? (logged: " in done.out
+
+
+@pytest.mark.parametrize(
+    ("number", "says"), [("train.steps", "has one value alone"), ("train.stps", "is no number of a recipe")]
+)
+def test_a_number_over_which_nothing_is_drawn_is_told(copied, lines, number, says):
+    done = command("ablate", lines, "--seeds", "2", "--out", "out", "--over", number)
+    assert f"warning: --over: {number!r} {says}" in done.out

@@ -98,7 +98,7 @@ def test_a_training_step_is_the_sum_of_its_parts():
 def test_speech_compares_training_and_export_with_the_encoder_alone():
     tiny = ["encoder.hidden=8", "encoder.layers=1", "encoder.channels=[4,4]", "bottleneck.num_codes=16"]
     training, export = measured("speech.py", "--preset", "small", *tiny)
-    rates = {"frames_per_second", "ceiling_frames_per_second", "ratio"}
+    rates = {"frames_per_second", "ceiling_frames_per_second", "ratio", "passes_ratio"}
     for item, task in ((training, "training"), (export, "export")):
         assert set(item) == {"benchmark", "task", "shares", "recipe"} | rates | FACTS
         assert item["task"] == task
@@ -114,6 +114,18 @@ def test_pixel_cnn_draws_and_trains_in_turns_with_its_peers():
         assert set(item) == {"benchmark", "task", "size", "lines", "columns"} | times | FACTS
         assert (item["task"], item["lines"], item["size"]) == (task, lines, [4, 2])
         assert all(set(item[time]) == SPREAD and item[time]["p10"] > 0 for time in times)
+
+
+def test_a_step_takes_turns_with_a_bare_loop():
+    tiny = ["encoder.channels=[4,4,4,4,4,4,4]", "latents.dim=4", "bottleneck.num_codes=8", "train.crop=32"]
+    (found,) = measured("bare.py", "--preset", "small", *tiny, "train.batch_frames=256")
+    times = {"seconds", "bare_seconds", "ratio", "examples_per_second"}
+    assert set(found) == {"benchmark", "peak_bytes", "bare_peak_bytes", "recipe", "preset"} | times | FACTS
+    assert (found["recipe"], found["preset"]) == ("handwriting/ema", "small")
+    assert all(set(found[time]) == SPREAD and found[time]["p10"] > 0 for time in times)
+    assert (
+        found["examples_per_second"]["p90"] * found["seconds"]["p90"] >= 8
+    )  # crops of 32 columns in a batch of 256
 
 
 @pytest.fixture

@@ -195,12 +195,20 @@ def test_what_cannot_be_encoded_is_one_line(speech, corpora, tmp_path):
         ((tmp_path / "twice" / "a.flac", "--split", "test"), 2, "and so no splits"),
         ((corpora / "speech", "--split", "valid"), 3, "no split 'valid'"),
         ((corpora / "speech", "--skip-bad"), 2, "a corpus is checked as a whole"),
+        ((corpora / "speech", "--from", "kaldi", "--skip-bad"), 2, "see unitdisc plugins reader kaldi"),
         ((corpora / "speech", "--format", "tape"), 2, "tape"),
         ((corpora / "speech", "--from", "nobody"), 2, "nobody"),
     ]
     for arguments, code, said in cases:
         assert said in one_line(command("encode", speech, *arguments, *out), code)
         assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(speech, corpora, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    recording = corpora / "speech" / "utt03.flac"
+    said = one_line(command("encode", speech, recording, "--out", tmp_path / "file" / "x" / "out"), 5)
+    assert f"{tmp_path / 'file' / 'x'}: Not a directory; nothing was written" in said
 
 
 def test_units_of_another_corpus_are_not_replaced(speech, corpora, tmp_path):

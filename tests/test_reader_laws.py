@@ -13,7 +13,15 @@ from unitdisc.errors import DataError
 from unitdisc.reader import Drawn, Reader, Recorded
 from unitdisc.testing import check_reader
 
-GOOD = Drawn("a", "train", "list:1", lambda: np.zeros((2, 5), np.uint8), {}, {"letters": [(0, 5, "x")]})
+GOOD = Drawn(
+    "a",
+    "train",
+    "list:1",
+    (Path(__file__),),
+    lambda: np.zeros((2, 5), np.uint8),
+    {},
+    {"letters": [(0, 5, "x")]},
+)
 
 
 class Given(Reader):
@@ -48,6 +56,8 @@ numbers = count()
         ([GOOD, Recorded("b", Path(__file__), "train", "x")], "all alike"),
         ([GOOD, GOOD], "ids are unique"),
         ([replace(GOOD, where="")], "where names a place"),
+        ([replace(GOOD, files=())], "files name what a line is made of"),
+        ([replace(GOOD, files=(Path("gone"),))], "files name what a line is made of"),
         ([replace(GOOD, split="test")], "something to train on"),
         ([replace(GOOD, read=lambda: np.zeros((2, 5)))], "float64"),
         ([replace(GOOD, read=lambda: np.zeros((2, 5, 3), np.uint8))], "gives an image"),

@@ -17,11 +17,12 @@ from tests import tiny
 from tests.tiny import command
 from unitdisc.data import collate
 from unitdisc.errors import RecipeError
+from unitdisc.looks import Looker
 from unitdisc.parts import Padded, Prior
 from unitdisc.report.gallery import gallery
 from unitdisc.report.picture import Band, bands
 from unitdisc.run import load
-from unitdisc.sample import sample
+from unitdisc.sample import _spread, sample
 from unitdisc.units import Units
 
 PICTURES = """
@@ -120,7 +121,8 @@ def test_lines_stand_above_their_reconstructions_in_the_run_folder(run):
     assert meta["keys"] == [opened.source.split("test").keys[place] for place in (0, 2)]
     assert (meta["split"], meta["seed"], meta["temperature"]) == ("test", 5, 1.0)
     assert meta["runs"][0]["checkpoint_sha256"] == opened.checkpoint.digest
-    assert meta["runs"][0]["rows"] == ["reconstruction"]  # pixels are independent, so nothing is drawn
+    assert meta["runs"][0]["rows"] == ["expected"]  # pixels are independent, so nothing is drawn
+    assert meta["runs"][0]["shows"] == "expected"
     assert meta["picture_sha256"] == hashlib.sha256((run / "samples.png").read_bytes()).hexdigest()
     assert not tiny.leftovers(run)
 
@@ -152,7 +154,7 @@ def test_draws_and_a_prior_add_rows_and_follow_the_seed(run, monkeypatch):
     monkeypatch.setattr(type(opened.model.decoder), "sample", noisy, raising=False)
     opened.model.named_heads["head_prior"] = Even(8, opened.model.stride)
     contents = [sample([opened], count=2, seed=seed) for seed in (1, 2, 1)]
-    rows = ["reconstruction", "draw", "from the prior", "from the prior, draw"]
+    rows = ["expected", "draw", "from the prior, expected", "from the prior, draw"]
     assert contents[0]["runs"][0]["rows"] == rows
     digests = [content["picture_sha256"] for content in contents]
     assert digests[0] == digests[2] != digests[1]
@@ -178,8 +180,8 @@ def test_a_prior_is_found_or_named(run):
     with pytest.raises(RecipeError, match="has the priors prior, other; choose one with --prior"):
         sample([opened])
     assert sample([opened], prior="other", count=1)["runs"][0]["rows"] == [
-        "reconstruction",
-        "from the prior",
+        "expected",
+        "from the prior, expected",
     ]
     with pytest.raises(RecipeError, match="no head 'othr' to draw codes from; did you mean 'other'"):
         sample([opened], prior="othr")
@@ -188,12 +190,12 @@ def test_a_prior_is_found_or_named(run):
 def test_pictures_of_one_run_and_of_several(pictures, tmp_path):
     first, second, gradient = pictures
     assert command("sample", first, "--count", "3", "--out", tmp_path / "one").code == 0
-    assert about(tmp_path / "one")["runs"][0]["rows"] == ["reconstruction", "draw"]
+    assert about(tmp_path / "one")["runs"][0]["rows"] == ["expected", "draw"]
     done = command("sample", first, second, gradient, "--over", "4", "--out", tmp_path / "three")
     assert done.code == 0, done.err
     meta = about(tmp_path / "three")
     assert [item["label"] for item in meta["runs"]] == ["ema, seed 1", "ema, seed 2", "gradient, seed 1"]
-    assert all(item["rows"] == ["reconstruction"] for item in meta["runs"])
+    assert all(item["rows"] == ["expected"] for item in meta["runs"])
     assert len(meta["keys"]) == 6
     scores = [item["scores"] for item in meta["runs"]]
     ema, other = meta["spread"]
@@ -207,7 +209,7 @@ def test_pictures_of_one_run_and_of_several(pictures, tmp_path):
     assert "2 seeds: mse" in done.out
     warm = command("sample", first, second, "--temperature", "0.5", "--out", tmp_path / "three")
     assert warm.code == 0
-    assert about(tmp_path / "three")["runs"][0]["rows"] == ["reconstruction", "draw"]
+    assert about(tmp_path / "three")["runs"][0]["rows"] == ["expected", "draw"]
 
 
 def test_runs_of_one_rule_and_seed_are_told_apart(corpora, pictures, tmp_path):
@@ -237,7 +239,55 @@ def test_lines_that_are_not_quantised_have_no_units_below(corpora, tmp_path):
     changes = ("bottleneck={use: none}", "metrics=null", "export.formats=[]", "export.splits=[]")
     run = trained(corpora, tmp_path / "run", "lines", *changes)
     assert command("sample", run, "--count", "1").code == 0
-    assert about(run)["runs"][0]["rows"] == ["reconstruction"]
+    assert about(run)["runs"][0]["rows"] == ["expected"]
+
+
+def test_what_is_likeliest_pixel_by_pixel_is_called_so_and_has_no_error(corpora, tmp_path, monkeypatch):
+    decoder = "decoder={use: pixel_cnn, hidden: 4, layers: 1}"
+    run = trained(corpora, tmp_path / "run", "lines", decoder)
+    assert command("evaluate", run).code == 0
+    opened, decoded = load(run), []
+    inner = type(opened.model.decoder).reconstruct
+
+    def counting(decoder, latents, lengths, conditions=None):
+        decoded.extend(lengths.tolist())
+        return inner(decoder, latents, lengths, conditions)
+
+    monkeypatch.setattr(type(opened.model.decoder), "reconstruct", counting)
+    content = sample([opened], count=1, over=1000)
+    (item,) = content["runs"]
+    assert (item["shows"], item["rows"]) == ("likeliest", ["likeliest", "draw"])
+    assert item["scores"].keys() == {"bpd", "levels"}
+    assert item["scores"]["bpd"] == pytest.approx(opened.metrics["losses"]["decoder.bpd"], rel=1e-5)
+    assert item["examples_measured"] > 1 == len(decoded)  # bits need no slow decoding
+    assert "mse" not in content["spread"][0]
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "places"), [(7, 3, [0, 2, 4]), (15, 8, None), (4, 9, [0, 1, 2, 3])]
+)
+def test_examples_are_from_all_over_the_split(total, count, places):
+    found = _spread(total, count)
+    assert found == (places or [0, 1, 3, 5, 7, 9, 11, 13])
+
+
+def test_what_is_shown_is_in_the_order_of_the_examples_whatever_their_lengths(run):
+    opened = load(run)
+    split = opened.source.split("test")
+    order = sorted(
+        range(len(split)), key=split.lengths.__getitem__, reverse=True
+    )  # batches begin with short ones
+    assert split.lengths[order[0]] > split.lengths[order[-1]]
+    look = Looker(opened, prior="", with_draws=False, temperature=1.0).look(split, order, None, seed=1)
+    assert [units.key for units in look.units] == [split.keys[index] for index in order]
+    assert [len(frames) for frames in look.shown] == [split.lengths[index] for index in order]
+
+
+def test_a_run_is_not_replaced_by_its_samples(run):
+    assert command("sample", run, "--count", "1").code == 0  # from here on it holds samples.json
+    said = one_line(command("sample", run, "--count", "1", "--out", run), 5)
+    assert "is the folder of a run" in said
+    assert load(run).recipe.seed == 9
 
 
 def test_what_cannot_be_shown_is_one_line(corpora, lines, pictures, tmp_path):
@@ -249,7 +299,9 @@ def test_what_cannot_be_shown_is_one_line(corpora, lines, pictures, tmp_path):
     )
     assert "--out: is missing" in one_line(command("sample", *pictures), 2)
     out = ("--out", tmp_path / "out")
-    assert "the same run is given twice" in one_line(command("sample", lines, lines, *out), 2)
+    assert "the same run is given twice" in one_line(
+        command("sample", lines, lines / ".." / lines.name, *out), 2
+    )
     assert f"of {lines}; give runs on the same data" in one_line(
         command("sample", lines, pictures[0], *out), 3
     )

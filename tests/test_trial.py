@@ -20,6 +20,7 @@ TINY = ["data.root=nowhere", "train.batch_frames=160", "train.threads=1"]
         "speech/units_cpc",  # asks for speakers without counting them
         "speech/units_mfcc",  # nothing learns by gradient
         "handwriting/ema",
+        "images/cifar10_8x128/bn",
     ],
 )
 def test_every_kind_of_recipe_is_tried_without_data(name):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from unitdisc import export
-from unitdisc.errors import DataError, RecipeError
+from unitdisc.errors import DataError, RecipeError, StorageError
 from unitdisc.exporter import UNKNOWN, Format, Told
 from unitdisc.lost import lost
 from unitdisc.run_folder import read_json
@@ -169,20 +170,27 @@ def _sidecar(path: Path, name: str) -> tuple[str, dict[str, Any]]:
     """Return the split of a file and what ``units.meta.json`` beside it says of the units, if it lists the file."""
     place = path.with_name(export.META)
     meta = read_json(place) if place.is_file() else {}
-    listed = {file: about for file, about in meta.get("files", {}).items() if about["format"] == name}
-    splits = [about["split"] for file, about in listed.items() if file.startswith(path.name)]
-    if not splits:
-        return "", {}
-    for file, about in listed.items():
-        written = path.with_name(file)
-        if about["split"] == splits[0] and (
-            not written.is_file() or export.sha256(written) != about["sha256"]
-        ):
+    try:
+        listed = {file: about for file, about in meta.get("files", {}).items() if about["format"] == name}
+        splits = {about["split"] for file, about in listed.items() if _is_of(file, path.name)}
+        wanted = {file: about["sha256"] for file, about in listed.items() if about["split"] in splits}
+    except (KeyError, TypeError, AttributeError):
+        raise StorageError(f"{place}: is not what unitdisc wrote; move it away, or export anew") from None
+    for file, digest in wanted.items():
+        written = path.parent / file
+        if not written.is_file() or export.sha256(written) != digest:
             raise DataError(
                 f"{written}: is not what {export.META} lists (SHA-256): damaged or changed; export it anew, or "
                 f"move {export.META} away"
             )
-    return splits[0], {key: value for key, value in meta.items() if key not in _OWN}
+    if not splits:
+        return "", {}
+    return splits.pop(), {key: value for key, value in meta.items() if key not in _OWN}
+
+
+def _is_of(file: str, name: str) -> bool:
+    """Whether a listed file is, or belongs to, the file or folder of that name."""
+    return file in {name, f"{name}0"} or file.startswith(f"{name}/")
 
 
 def _checked(found: Iterator[tuple[str, Units]], path: Path, num_codes: int | None) -> Iterator[Units]:
@@ -195,6 +203,10 @@ def _checked(found: Iterator[tuple[str, Units]], path: Path, num_codes: int | No
             raise DataError(f"{where}: {item.key!r} stands there twice; keep one of them")
         seen.add(item.key)
         first = first or item
+        if not (0 < item.step < inf and isfinite(item.start) and isfinite(item.end)):
+            raise DataError(
+                f"{where}: {item.key}: its times are no finite numbers, or its step is not above 0"
+            )
         if (item.step, item.unit_of_time) != (first.step, first.unit_of_time):
             raise DataError(
                 f"{where}: {item.key}: a unit lasts {item.step:.6g} {item.unit_of_time}s, that of others "

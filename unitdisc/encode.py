@@ -77,7 +77,9 @@ def encode(
             }
             return export.write(folder, found.units, exporters=writers, meta=meta), found.skipped
     except OSError as error:
-        raise StorageError(f"{folder}: cannot be written ({error.strerror or error}); free space") from error
+        raise StorageError(
+            f"{error.filename or folder}: {error.strerror or error}; nothing was written to {folder}"
+        ) from error
 
 
 def plain_files(component: type[DataSource], corpus: Path) -> dict[str, Path] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -139,6 +140,8 @@ class Health:
         """Return inputs (B, T, ...) that fill one micro-batch, 4,096 latents at most."""
         room = min(self.settings.batch_frames, _MOST_LATENTS * self.model.stride)
         most = min(self.settings.crop or room, room)
+        if self.model.features.grid is not None:  # a picture is seen as a whole
+            most = prod(self.model.features.grid)
         order = np.random.Generator(np.random.PCG64(self.seed)).permutation(len(self.split)).tolist()
         chosen: list[Tensor] = []
         longest = 0

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FORMATS = {"PNG": (".png",), "TIFF": (".tif", ".tiff"), "JPEG": (".jpg", ".jpeg"), "BMP": (".bmp",)}
 """What is read; only PNG notices damage. Pillow knows forty more, each a way in for bad files."""
 MAX_PIXELS = 2**26
+_ABOUT_TAGS = "Metadata Warning|Possibly corrupt EXIF|Tag data larger"
+"""Warnings about what a camera or scanner noted beside the pixels; a missing tag that is needed is an error."""
 _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L")
 
@@ -104,6 +106,7 @@ def _decoding(where: str) -> Iterator[None]:
     """Turn whatever a decoder raises or warns about into a `DataError`."""
     try:
         with warnings.catch_warnings(action="error"):  # a decompression bomb is only warned about
+            warnings.filterwarnings("ignore", _ABOUT_TAGS)
             yield
     except DataError:
         raise

@@ -50,8 +50,8 @@ def _strip(run: Run, original: Example, number: int, looks: Mapping[str, Look], 
     units: list[Units | None] = [None]
     for label, look in looks.items():
         # Below the last row that was made of them.
-        below = {"draw" if look.draws else "reconstruction": look.units}
-        below["from the prior, draw" if look.prior_draws else "from the prior"] = look.prior_units
+        below = {"draw" if look.draws else look.shows: look.units}
+        below[f"from the prior, {'draw' if look.draws else look.shows}"] = look.prior_units
         for kind, row in look.rows():
             captions.append(_caption(label, kind, looks))
             frames.append(row[number])
@@ -71,6 +71,4 @@ def _strip(run: Run, original: Example, number: int, looks: Mapping[str, Look], 
 
 
 def _caption(label: str, kind: str, looks: Mapping[str, Look]) -> str:
-    if len(looks) == 1:
-        return kind
-    return label if kind == "reconstruction" else f"{label}, {kind}"
+    return kind if len(looks) == 1 else f"{label}, {kind}"

@@ -12,7 +12,7 @@ from unitdisc import device
 from unitdisc.data import Example, Split
 from unitdisc.errors import RecipeError
 from unitdisc.infer import as_units, passes
-from unitdisc.parts import Likelihood, Padded, Prior
+from unitdisc.parts import Decoder, Likelihood, Padded, Prior
 from unitdisc.suggest import hint
 
 if TYPE_CHECKING:
@@ -31,17 +31,19 @@ class Look:
     """One run's view of the shown examples; lists are in their order.
 
     Args:
-        expected: Expected values (T, *shape) given the units.
+        shows: What the decoder shows: `Decoder.shows`.
+        shown: That of each example, (T, *shape), given the units.
         units: Their units; without codebooks where nothing is quantised.
         draws: Draws given the units; empty where none are wanted or the decoder cannot draw.
-        prior: Expected values given codes that a prior drew; empty where there is none.
+        prior: The same given codes that a prior drew; empty where there is none.
         prior_draws: Draws given the same codes.
         prior_units: These codes.
-        scores: Error and bits over the measured examples.
+        scores: Bits over the measured examples, and the error of expected values.
         measured: How many these are.
     """
 
-    expected: list[Tensor] = field(default_factory=list)
+    shows: str
+    shown: list[Tensor] = field(default_factory=list)
     units: list[Units] = field(default_factory=list)
     draws: list[Tensor] = field(default_factory=list)
     prior: list[Tensor] = field(default_factory=list)
@@ -53,9 +55,9 @@ class Look:
     def rows(self) -> Iterator[tuple[str, list[Tensor]]]:
         """Yield what there is to see, one row each, with what it is."""
         rows = {
-            "reconstruction": self.expected,
+            self.shows: self.shown,
             "draw": self.draws,
-            "from the prior": self.prior,
+            f"from the prior, {self.shows}": self.prior,
             "from the prior, draw": self.prior_draws,
         }
         yield from ((name, row) for name, row in rows.items() if row)
@@ -74,7 +76,7 @@ class Looker:
     Args:
         run: A trained run.
         prior: Name of a head to draw codes from; None takes the only one there is, "" none.
-        with_draws: Whether the decoder draws, where it can, beside what it expects.
+        with_draws: Whether the decoder draws, where it can, beside what it shows.
         temperature: Of all draws.
     """
 
@@ -101,27 +103,27 @@ class Looker:
         """Return what the run makes of the examples ``shown``, with its scores on ``measured``, else on these."""
         model = self.run.model
         model.to(device.choose(self.run.recipe.train))
-        tally, look = _Tally(model.decoder), Look()
+        tally, look = _Tally(self._decoder), Look(self._decoder.shows)
         order: list[int] = []
         with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
             torch.manual_seed(seed)
-            for passed, expected in self._decoded(split, shown):
-                tally.add(passed, expected)
+            for passed in self._passed(split, shown):
+                frames = self._reconstructed(passed.seen, passed)
+                if measured is None:
+                    tally.add(passed, frames)
                 order += passed.indices
-                self._show(look, passed, expected)
-        if measured is not None:
-            tally = _Tally(model.decoder)
-            for passed, expected in self._decoded(split, measured):
-                tally.add(passed, expected)
+                self._show(look, passed, frames)
+        for passed in self._passed(split, measured or ()):
+            tally.add(passed, self._reconstructed(passed.seen, passed) if tally.has_error else None)
         look.scores, look.measured = tally.scores(), tally.examples
         look.sort(order)
         return look
 
-    def _show(self, look: Look, passed: Passed, expected: list[Tensor]) -> None:
+    def _show(self, look: Look, passed: Passed, frames: list[Tensor]) -> None:
         """Add what there is to see of a batch."""
         keys = passed.batch.keys
-        look.expected += map(self._raw, expected)
-        look.units += map(self._units, keys, [codes for _, codes in passed.codes()], expected)
+        look.shown += map(self._raw, frames)
+        look.units += map(self._units, keys, [codes for _, codes in passed.codes()], frames)
         if self._draws:
             look.draws += self._sampled(passed.seen, passed)
         if self._prior is None:
@@ -129,7 +131,7 @@ class Looker:
         lengths = passed.latents.lengths
         codes = self._prior.draw(lengths, temperature=self._temperature)
         latents = Padded(self.run.model.bottleneck.lookup(codes), lengths)
-        shown = self._expected(latents, passed)
+        shown = self._reconstructed(latents, passed)
         rows = [row[:length].cpu().numpy() for row, length in zip(codes, lengths.tolist(), strict=True)]
         look.prior += map(self._raw, shown)
         look.prior_units += map(self._units, keys, rows, shown)
@@ -152,14 +154,13 @@ class Looker:
             f"--prior: {path} has no head {name!r} to draw codes from{hint(name, priors)} (it has: {known})"
         )
 
-    def _decoded(self, split: Split, indices: Sequence[int]) -> Iterator[tuple[Passed, list[Tensor]]]:
-        """Yield batches of the chosen examples, numbered anew, with what the decoder expects of each."""
-        some = _Some(split, indices)
-        for passed in passes(self.run.model, some, batch_frames=self.run.recipe.evaluate.batch_frames):
-            yield passed, self._expected(passed.seen, passed)
+    def _passed(self, split: Split, indices: Sequence[int]) -> Iterator[Passed]:
+        """Yield batches of the chosen examples, numbered anew."""
+        frames = self.run.recipe.evaluate.batch_frames
+        yield from passes(self.run.model, _Some(split, indices), batch_frames=frames)
 
-    def _expected(self, latents: Padded, passed: Passed) -> list[Tensor]:
-        """Return what the decoder expects given these latents, as long as the batch."""
+    def _reconstructed(self, latents: Padded, passed: Passed) -> list[Tensor]:
+        """Return what the decoder shows given these latents, as long as the batch."""
         found: list[Tensor] = self._decoder.reconstruct(
             latents, passed.batch.inputs.lengths, passed.batch.conditions
         )
@@ -181,27 +182,33 @@ class Looker:
 
 
 class _Tally:
-    """Sums squared errors and nats over examples."""
+    """Sums nats over examples, and squared errors of expected values: no others are the least, or mean much.
 
-    def __init__(self, decoder: object) -> None:
+    Attributes:
+        has_error: Whether it needs what the decoder shows.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.has_error = decoder.shows == "expected"
         self._decoder = decoder if isinstance(decoder, Likelihood) else None
         self.examples = self._frames = self._numbers = 0
         self._squares = self._nats = 0.0
 
-    def add(self, passed: Passed, expected: Sequence[Tensor]) -> None:
+    def add(self, passed: Passed, shown: Sequence[Tensor] | None) -> None:
         inputs = passed.batch.inputs
-        for row, frames in enumerate(expected):
-            error = frames.float() - inputs.values[row, : len(frames)]
-            self._squares += float(error.double().square().sum())
-            self._numbers += error.numel()
-        self._frames += int(inputs.lengths.sum())
-        self.examples += len(expected)
+        if self.has_error:
+            for row, frames in enumerate(shown or ()):
+                error = frames.float() - inputs.values[row, : len(frames)]
+                self._squares += float(error.double().square().sum())
+        self._frames += passed.batch.num_frames
+        self._numbers += passed.batch.num_frames * inputs.values[0, 0].numel()
+        self.examples += len(passed.indices)
         if self._decoder is not None:
             self._nats += float(self._decoder.nats(passed.seen, passed.batch).double().sum())
 
     def scores(self) -> dict[str, float]:
         """Return "mse" per number of an input, and where there is a likelihood "bpd" and the decoder's numbers."""
-        scores = {"mse": self._squares / self._numbers}
+        scores = {"mse": self._squares / self._numbers} if self.has_error else {}
         if self._decoder is not None:
             numbers = self._decoder.numbers(torch.tensor(self._nats / self._frames))
             scores["bpd"] = self._nats / self._numbers / math.log(2)

@@ -249,7 +249,13 @@ class Decoder(Part, ABC):
 
     The engine supplies what the constructor names of: ``dim``, ``features`` (`FeatureSpec`), ``stride``, ``grid``
     (the encoder's) and ``conditions`` ({name: number of values}).
+
+    Attributes:
+        shows: What its ``reconstruct`` returns, where it has one: the "expected" value of each number, or pixel
+            after pixel the "likeliest" one given those before, whose squared error says little.
     """
+
+    shows: ClassVar[Literal["expected", "likeliest"]] = "expected"
 
     @abstractmethod
     def forward(self, latents: Padded, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

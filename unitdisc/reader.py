@@ -53,6 +53,7 @@ class Drawn:
         key: Id, unique in the corpus.
         split: Name of its split; "train" is the one that recipes train on.
         where: File and line, or member of an archive, that names it, for messages.
+        files: What it is made of, a description and a scan such as; when one of them changes, it is imported anew.
         read: Returns its image (H, W) uint8, grey, 0 is black. The file is opened only then, so that a corpus
             need not fit into memory. Raises `DataError`.
         fields: What is known of it; "document" (the hand that wrote it) and "text" among them, where they are.
@@ -63,6 +64,7 @@ class Drawn:
     key: str
     split: str
     where: str
+    files: tuple[Path, ...]
     read: Callable[[], np.ndarray] = field(compare=False, repr=False)
     fields: dict[str, str] = field(default_factory=dict)
     tables: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from unitdisc.ablate.intervals import summarize
-from unitdisc.errors import DataError, RecipeError
+from unitdisc.errors import DataError, RecipeError, StorageError
 from unitdisc.look_picture import picture
 from unitdisc.looks import Looker
 from unitdisc.report.picture import png
+from unitdisc.run_folder import RunFolder
 from unitdisc.storage import new_folder, refuse_other_files, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def sample(
     """Write ``samples.png`` and ``samples.json``; return what the latter holds.
 
     Args:
-        runs: Of one run everything is shown, of several the reconstructions, and draws where they are asked for.
+        runs: Of one run everything is shown, of several no prior, and draws where they are asked for.
         split: Where the examples are from; None takes the split that the first recipe scores.
         count: Examples to show, from all over the split.
         over: Examples on which error and bits are measured; None takes those shown.
@@ -54,6 +55,10 @@ def sample(
     if folder is None and not is_one:
         raise RecipeError("--out: is missing; say where the picture of several runs goes")
     if folder is not None:
+        if RunFolder(folder).is_started():
+            raise StorageError(
+                f"{folder}: is the folder of a run, which would be lost; give a new folder with --out"
+            )
         refuse_other_files(folder, META)
     labels = _labels(runs)
     split = split or runs[0].recipe.evaluate.split
@@ -91,7 +96,8 @@ def sample(
 
 def _spread(total: int, count: int) -> list[int]:
     """Return at most ``count`` places from all over a split."""
-    return list(range(0, total, max(1, total // count)))[:count]
+    count = min(count, total)
+    return [number * total // count for number in range(count)]
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
@@ -99,7 +105,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     rules = [f"{run.recipe.bottleneck.name}, seed {run.recipe.seed}" for run in runs]
     recipes = [f"{run.recipe.name}, seed {run.recipe.seed}" for run in runs]
     folders = [str(run.folder.path) for run in runs]
-    if len(set(folders)) < len(folders):
+    if len({run.folder.path.resolve() for run in runs}) < len(runs):
         raise RecipeError("RUN: the same run is given twice; give every run once")
     return next(names for names in (rules, recipes, folders) if len(set(names)) == len(names))
 
@@ -140,6 +146,7 @@ def _about(run: Run, label: str, look: Look) -> dict[str, Any]:
         "weights": run.weights,
         "data_sha256": run.source.checksum(),
         "rows": [name for name, _ in look.rows()],
+        "shows": look.shows,
         "examples_measured": look.measured,
         "scores": look.scores,
     }

@@ -107,6 +107,7 @@ def export_units(
     formats: Sequence[str] = (),
     splits: Sequence[str] = (),
     options: Sequence[str] = (),
+    book: int | None = None,
     folder: Path | None = None,
 ) -> list[str]:
     """Write unit files; return their names, or [] when they are already there.
@@ -116,6 +117,7 @@ def export_units(
         formats: Exporter names; () takes the recipe's.
         splits: Splits; () takes the recipe's.
         options: Parameters of the exporters as ``key=value``; each exporter takes all of them.
+        book: The only codebook to write; None writes all.
         folder: Where to; None takes the run's ``units`` folder.
     """
     target = folder or run.folder.units
@@ -123,7 +125,7 @@ def export_units(
     if not formats or not splits:
         return []
     uses = export.exporters(formats, options)
-    if _is_exported(run, target, uses, splits):
+    if _is_exported(run, target, uses, splits, book=book):
         return []
     run.model.to(device.choose(run.recipe.train))
     if run.model.bottleneck.num_codes == 0:
@@ -131,8 +133,12 @@ def export_units(
             f"bottleneck {run.recipe.bottleneck.name}: quantises nothing, so there are no units to export"
         )
     units = {split: list(run.units(split)) for split in splits}
+    meta = {**run.meta(), "formats": _plain(uses)}
+    if book is not None:
+        units = {split: [export.only_book(item, book) for item in items] for split, items in units.items()}
+        meta |= {"num_codebooks": 1, "book": book}
     writers = {name: use.build() for name, use in uses.items()}
-    return export.write(target, units, exporters=writers, meta={**run.meta(), "formats": _plain(uses)})
+    return export.write(target, units, exporters=writers, meta=meta)
 
 
 def report(run: Run, *, anew: bool = False) -> bool:
@@ -170,13 +176,16 @@ def _is_trained(folder: RunFolder, recipe: Recipe) -> bool:
     return found is not None and found.step >= recipe.train.steps
 
 
-def _is_exported(run: Run, target: Path, uses: Mapping[str, Use], splits: Sequence[str]) -> bool:
+def _is_exported(
+    run: Run, target: Path, uses: Mapping[str, Use], splits: Sequence[str], *, book: int | None = None
+) -> bool:
     """Whether ``target`` holds just these units of the run's newest checkpoint."""
     meta = target / export.META
     if not _is_of(run, meta, "checkpoint_sha256"):
         return False
     there = read_json(meta)
-    return bool(there["formats"] == _plain(uses) and set(there["splits"]) == set(splits))
+    asked = (_plain(uses), set(splits), book)
+    return (there["formats"], set(there["splits"]), there.get("book")) == asked
 
 
 def _plain(uses: Mapping[str, Use]) -> dict[str, Any]:

@@ -137,6 +137,8 @@ def skeleton(recipe: Recipe) -> Skeleton:
     """Build what needs nothing of the data, on torch's default device."""
     source: DataSource = recipe.data.build()
     features = source.features
+    if features.grid is not None and recipe.train.crop is not None:
+        raise RecipeError("train.crop: pictures are trained on as a whole; set train.crop to null")
     encoder: Encoder = recipe.encoder.build(features=features)
     project = Project(encoder.dim, recipe.latents)
     bottleneck: Bottleneck = recipe.bottleneck.build(dim=project.dim)

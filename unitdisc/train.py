@@ -1,7 +1,7 @@
 """The training loop, written out.
 
 One optimiser step is ``batches_per_step`` micro-batches, shared out over the processes. Each adds the gradient of
-its summed loss; the sums are added over processes and divided by the step's valid frames, so that unequal
+its summed loss, divided by the step's valid frames, and the sums are added over processes, so that unequal
 lengths, accumulation and the number of processes change nothing. Codebooks move once, in ``after_step``.
 """
 
@@ -154,12 +154,12 @@ class Trainer:
         for part in self.model.parts():
             part.before_step(progress)
         self.optimizer.zero_grad(set_to_none=True)
-        taken = self._accumulate(batches)
-        # (3,): valid frames, ranks with non-finite latents, ranks asked to stop.
-        shared = torch.tensor([taken.frames, taken.is_bad, stop], dtype=torch.float64, device=self.device)
-        frames, bad, stops = distributed.all_sum_(shared).tolist()
+        taken = self._accumulate(batches, self._frames(batches))
+        # (2,): ranks with non-finite latents, ranks asked to stop.
+        shared = torch.tensor([taken.is_bad, stop], dtype=torch.float64, device=self.device)
+        bad, stops = distributed.all_sum_(shared).tolist()
         taken.stop = stops > 0
-        if bad or not self._apply_gradient(frames):
+        if bad or not self._apply_gradient():
             taken.is_skipped = True
             self._skip(batches)
             return taken
@@ -179,7 +179,15 @@ class Trainer:
         policies.carry_out(self.model, self.optimizer, self.average, step=step)
         return [{"step": step, **event} for part in self.model.parts() for event in part.events()]
 
-    def _accumulate(self, batches: list[Batch]) -> Taken:
+    def _frames(self, batches: list[Batch]) -> float:
+        """Return the valid frames of the step over all ranks, at least 1."""
+        frames = torch.tensor(
+            float(sum(batch.num_frames for batch in batches)), dtype=torch.float64, device=self.device
+        )
+        return max(distributed.all_sum_(frames).item(), 1.0)
+
+    def _accumulate(self, batches: list[Batch], frames: float) -> Taken:
+        """Add up the gradients of the loss per frame of the whole step, which has ``frames`` of them."""
         taken = Taken(frames=sum(batch.num_frames for batch in batches))
         for number, batch in enumerate(batches):
             self._seed(number * distributed.world_size() + distributed.rank())
@@ -189,7 +197,7 @@ class Trainer:
                 taken.is_bad = True
                 return taken
             if losses.total.requires_grad:  # not where nothing learns by gradient, as with k-means
-                self.scaler.scale(losses.total / self._nominal_frames()).backward()
+                self.scaler.scale(losses.total / frames).backward()
             taken.add(losses, self.model.bottleneck.num_codes)
         return taken
 
@@ -212,15 +220,14 @@ class Trainer:
                 "lower train.batch_frames and raise train.batches_per_step"
             ) from error
 
-    def _apply_gradient(self, frames: float) -> bool:
-        """Sum over ranks, divide by frames, clip, update; False when the norm is not finite or too large."""
+    def _apply_gradient(self) -> bool:
+        """Sum over ranks, clip, update; False when the norm is not finite or too large."""
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         distributed.sum_gradients_(parameters)
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if not gradients:
             return True
         self.scaler.unscale_(self.optimizer)  # after the sum, so that all ranks see the same overflow
-        torch._foreach_mul_(gradients, self._nominal_frames() / max(frames, 1.0))
         norm = torch.nn.utils.get_total_norm(gradients)
         is_taken = norm.item() <= (self.settings.skip_norm or sys.float_info.max)  # False for NaN
         if is_taken:
@@ -290,10 +297,6 @@ class Trainer:
 
     def _share(self) -> int:
         return self.settings.batches_per_step // distributed.world_size()
-
-    def _nominal_frames(self) -> float:
-        """Divide by this before the backward pass and multiply after it: keeps float16 gradients in range."""
-        return float(self.settings.batch_frames * self.settings.batches_per_step)
 
     def _facts(self) -> dict[str, Any]:
         rate = self.optimizer.param_groups[0]["lr"]

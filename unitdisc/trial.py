@@ -9,6 +9,7 @@ import tempfile
 import time
 from dataclasses import replace
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ class _Noise(Split):
         train: Train,
     ) -> None:
         usual = LENGTH if features.vocab_size is None else _SENTENCE
-        self.length = train.crop or min(usual, train.batch_frames)
+        self.length = prod(features.grid) if features.grid else train.crop or min(usual, train.batch_frames)
         number = STEPS * train.batches_per_step * max(1, train.batch_frames // self.length)
         self.keys = [str(index) for index in range(number)]
         self.lengths = [self.length] * number

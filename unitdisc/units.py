@@ -23,7 +23,7 @@ class Units:
         start: Left edge of the first unit, in ``unit_of_time``.
         step: Length of one unit, in ``unit_of_time``.
         end: Right edge of the recording or line, in ``unit_of_time``; the last unit is cut there.
-        unit_of_time: "second" or "column".
+        unit_of_time: As in `FeatureSpec`; of pictures the cells follow each other row by row.
     """
 
     key: str

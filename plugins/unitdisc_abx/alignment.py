@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-_NUMBERS = 2**15
-"""Of a diagonal over the pairs of a chunk, so that what is at work stays in a core's cache."""
+_NUMBERS = 2**16
+"""Of a diagonal over the pairs of a chunk: more do not fit into a core's cache, fewer keep threads waiting."""
+
+_FAR = 2**62
+"""More than any path costs, and little enough that a distance may be added."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,47 @@ class Pairs:
         return Pairs(self.starts[index], self.strides[index], self.rows[index], self.columns[index])
 
 
-def align(distances: np.ndarray, pairs: Pairs) -> np.ndarray:
-    """Return (P,) float32, the least sum of distances along a path from corner to corner over the path's length.
+class Packing:
+    """Sums of distances, lengths of paths and which path is preferred, side by side in whole numbers.
+
+    Distances are rounded to multiples of 2^-30 of the largest one (coarser where a sequence has thousands of
+    frames), so that their sums are exact in any order: equal paths tie, and none wins by rounding.
+
+    Args:
+        largest: No distance is above it.
+        longest: Nor has any sequence more frames.
+    """
+
+    def __init__(self, largest: float, longest: int) -> None:
+        self.length_bits = (2 * longest).bit_length()
+        self.scale = 2.0 ** min(30, 59 - 2 * self.length_bits) / max(largest, 1e-30)
+        self.shift = self.length_bits + 2
+        self.worse = 2**self.length_bits
+        """Added to a path that loses a tie."""
+        self.clear = ~(3 * self.worse)
+
+    def pack(self, distances: torch.Tensor) -> np.ndarray:
+        """Return distances (...) float64 as int64, each a path of length 1; overwrites them."""
+        packed: np.ndarray = distances.mul_(self.scale).round_().long().mul_(2**self.shift).add_(1).numpy()
+        return packed
+
+    def unpack(self, packed: np.ndarray) -> np.ndarray:
+        """Return the sums (...) over the lengths."""
+        means: np.ndarray = (packed >> self.shift) / self.scale / (packed & (self.worse - 1))
+        return means
+
+
+def align(packed: np.ndarray, pairs: Pairs, packing: Packing) -> np.ndarray:
+    """Return (P,) float64, the least sum of distances along a path from corner to corner over the path's length.
 
     A path goes on in the first sequence, in the second, or in both. Among equal sums the one that came over both
     is taken, then the one that came over the second, then that over the first: as fastabx and libri-light do. The
     sum does not depend on it, the length does, so on units the order of the two sequences matters.
 
     Args:
-        distances: (N,) float32, finite and not negative.
+        packed: (N,) int64, the distances.
         pairs: Which of them belong to which pair.
+        packing: What packed them.
     """
     aligned = np.empty(len(pairs))
     # Neighbours are alike in both lengths, so that few cells are computed for nothing where a chunk mixes them.
@@ -57,7 +91,7 @@ def align(distances: np.ndarray, pairs: Pairs) -> np.ndarray:
         first = last
 
     def run(chunk: np.ndarray) -> None:
-        aligned[chunk] = _align_chunk(distances, pairs[chunk])
+        aligned[chunk] = packing.unpack(_align_chunk(packed, pairs[chunk], packing))
 
     threads = min(torch.get_num_threads(), len(chunks))
     if threads <= 1:
@@ -69,34 +103,32 @@ def align(distances: np.ndarray, pairs: Pairs) -> np.ndarray:
     return aligned
 
 
-def _align_chunk(distances: np.ndarray, pairs: Pairs) -> np.ndarray:
+def _align_chunk(packed: np.ndarray, pairs: Pairs, packing: Packing) -> np.ndarray:
     """Align pairs together; what lies beyond the end of a shorter one is computed and not looked at."""
     rows, columns, total = int(pairs.rows.max()), int(pairs.columns.max()), len(pairs)
-    width = min(rows, columns)
     # Row i of the table is kept at i + 1 behind a row that no path may come from. Three diagonals are enough.
-    sums = [np.full((rows + 1, total), np.inf) for _ in range(3)]
-    both = [np.zeros((rows + 1, total), np.uint8 if width < 256 else np.uint16) for _ in range(3)]
+    newest, last, before = (np.full((rows + 1, total), _FAR) for _ in range(3))
     places = np.arange(rows)[:, None] * (pairs.strides - 1) + pairs.starts
-    scratch = _Scratch(width, total, both[0].dtype)
-    found = np.empty(total)
+    distances = np.empty((min(rows, columns), total), np.int64)
+    found = np.empty(total, np.int64)
     ends = _by_end(pairs)
-    sums[0][1] = distances[pairs.starts]
+    newest[1] = packed[pairs.starts]
     for diagonal in range(rows + columns - 1):
-        (newest, last, before), (steps, last_steps, steps_before) = sums, both
         if diagonal:
             low, high = max(0, diagonal - columns + 1), min(rows, diagonal + 1)
-            here, over = slice(low + 1, high + 1), slice(low, high)
-            cell = newest[here], steps[here]
-            steps_before[over] += 1
-            scratch.prefer((last[here], last_steps[here]), (last[over], last_steps[over]), cell)
-            scratch.prefer((before[over], steps_before[over]), cell, cell)
-            cell[0][...] += scratch.gather(distances, places[low:high], diagonal)
-            newest[high + 1 : high + 2] = np.inf
+            over = slice(low, high)
+            cell = newest[low + 1 : high + 1]
+            np.add(last[over], packing.worse, out=cell)
+            np.minimum(cell, last[low + 1 : high + 1], out=cell)
+            cell += packing.worse
+            np.minimum(cell, before[over], out=cell)
+            cell &= packing.clear
+            cell += packed[diagonal:].take(places[over], out=distances[: high - low], mode="clip")
+            newest[high + 1 : high + 2] = _FAR
         done = ends.get(diagonal)
         if done is not None:
-            ending = pairs.rows[done]
-            found[done] = newest[ending, done] / (diagonal + 1.0 - steps[ending, done])
-        sums, both = [before, newest, last], [steps_before, steps, last_steps]
+            found[done] = newest[pairs.rows[done], done]
+        newest, last, before = before, newest, last
     return found
 
 
@@ -106,31 +138,3 @@ def _by_end(pairs: Pairs) -> dict[int, np.ndarray]:
     order = np.argsort(ends, kind="stable")
     found, starts = np.unique(ends[order], return_index=True)
     return dict(zip(found.tolist(), np.split(order, starts[1:]), strict=True))
-
-
-_Paths = tuple[np.ndarray, np.ndarray]
-"""Sums of distances, and how often the paths went on in both sequences at once, each (W, P)."""
-
-
-class _Scratch:
-    """Room for what is found on the way, of the size of the longest diagonal (W, P)."""
-
-    def __init__(self, width: int, total: int, kind: np.dtype) -> None:
-        self.distances = np.empty((width, total))
-        self.places = np.empty((width, total), np.int64)
-        self.mask = np.empty((width, total), np.bool_)
-        self.steps = np.empty((width, total), kind)
-
-    def gather(self, distances: np.ndarray, places: np.ndarray, diagonal: int) -> np.ndarray:
-        """Return the distances (W, P) of a diagonal."""
-        wanted = np.add(places, diagonal, out=self.places[: len(places)])
-        return distances.take(wanted, out=self.distances[: len(places)], mode="clip")
-
-    def prefer(self, one: _Paths, other: _Paths, taken: _Paths) -> None:
-        """Write the path with the lesser sum to ``taken``, ``one`` where both are equal; it may be ``other``."""
-        is_first = np.less_equal(one[0], other[0], out=self.mask[: len(one[0])])
-        np.minimum(one[0], other[0], out=taken[0])
-        # As whole numbers wrap around, this is exact, and many times as fast as a choice.
-        difference = np.subtract(one[1], other[1], out=self.steps[: len(one[0])])
-        difference *= is_first.view(np.uint8)
-        np.add(other[1], difference, out=taken[1])

@@ -30,6 +30,10 @@ class FrameDistance(ABC):
         return None if bool(torch.isfinite(frames).all()) else "numbers that are not finite"
 
     @abstractmethod
+    def largest(self, frames: Tensor) -> float:
+        """Return what no distance between two of the frames (F, D) is above."""
+
+    @abstractmethod
     def left(self, frames: Tensor) -> Tensor:
         """Return what stands for frames (N, D) as the first of a pair."""
 
@@ -39,7 +43,7 @@ class FrameDistance(ABC):
 
     @abstractmethod
     def between(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the distances (N, M) float32."""
+        """Return the distances (N, M) float64."""
 
 
 class Angular(FrameDistance):
@@ -52,6 +56,11 @@ class Angular(FrameDistance):
 
     def __init__(self, zero_frames: Literal["far", "diagonal"] = "far") -> None:
         self.is_far = zero_frames == "far"
+
+    def largest(self, frames: Tensor) -> float:
+        """Return 1."""
+        del frames
+        return 1.0
 
     def left(self, frames: Tensor) -> Tensor:
         """Return frames of length 1 with a number more, whose products push frames of zeros to the ends."""
@@ -68,13 +77,17 @@ class Angular(FrameDistance):
         return self.left(frames)
 
     def between(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the distances (N, M) float32."""
+        """Return the distances (N, M) float64."""
         angles = (left @ right.T).clamp_(-1, 1).acos_()
-        return torch.threshold_(angles, _SMALL, 0).float().div_(math.pi)
+        return torch.threshold_(angles, _SMALL, 0).div_(math.pi)
 
 
 class Euclidean(FrameDistance):
     """The length of the difference."""
+
+    def largest(self, frames: Tensor) -> float:
+        """Return twice the largest length."""
+        return 2 * float(frames.double().norm(dim=1).max())
 
     def left(self, frames: Tensor) -> Tensor:
         """Return frames and squared lengths, so that a product with the right ones is a squared distance."""
@@ -89,9 +102,9 @@ class Euclidean(FrameDistance):
         return torch.cat([frames, torch.ones_like(squares), squares], dim=1)
 
     def between(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the distances (N, M) float32."""
+        """Return the distances (N, M) float64."""
         largest = max(float(left[:, -2].max()), float(right[:, -1].max()))
-        return torch.threshold_(left @ right.T, _SMALL**2 * largest, 0).sqrt_().float()
+        return torch.threshold_(left @ right.T, _SMALL**2 * largest, 0).sqrt_()
 
 
 class KL(FrameDistance):
@@ -107,6 +120,11 @@ class KL(FrameDistance):
             None if is_distribution else "frames that are no distributions, at least 0 and of sum 1"
         )
 
+    def largest(self, frames: Tensor) -> float:
+        """Return a little more than -ln 1e-6."""
+        del frames
+        return 14.0
+
     def left(self, frames: Tensor) -> Tensor:
         """Return p, ln p and their product, so that a product with the right ones is the divergence."""
         shares, logs, own = self._parts(frames)
@@ -118,8 +136,8 @@ class KL(FrameDistance):
         return torch.cat([-logs, -shares, torch.ones_like(own), own], dim=1)
 
     def between(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the divergences (N, M) float32."""
-        return torch.threshold_(left @ right.T, _SMALL**1.5, 0).float()
+        """Return the divergences (N, M) float64."""
+        return torch.threshold_(left @ right.T, _SMALL**1.5, 0)
 
     def _parts(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shares = frames.double()
@@ -130,6 +148,11 @@ class KL(FrameDistance):
 class Identical(FrameDistance):
     """0 where two units are equal in all codebooks, else 1."""
 
+    def largest(self, frames: Tensor) -> float:
+        """Return 1."""
+        del frames
+        return 1.0
+
     def left(self, frames: Tensor) -> Tensor:
         """Return the units (N, Q)."""
         return frames
@@ -139,11 +162,11 @@ class Identical(FrameDistance):
         return frames
 
     def between(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return 0 or 1 (N, M) float32."""
+        """Return 0 or 1 (N, M) float64."""
         differs = left[:, None, 0] != right[:, 0]
         for book in range(1, left.shape[1]):
             differs |= left[:, None, book] != right[:, book]
-        return differs.float()
+        return differs.double()
 
 
 def frame_distance(name: str, zero_frames: Literal["far", "diagonal"]) -> FrameDistance:

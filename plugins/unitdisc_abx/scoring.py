@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unitdisc_abx.alignment import Pairs, align
+from unitdisc_abx.alignment import Packing, Pairs, align
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from unitdisc_abx.frame_distances import FrameDistance
 
 _BLOCK = 2**20
-"""Distances between frames that are found at once, in float64; one token of X may have more."""
+"""Distances between frames that are found at once; one token of X may have more."""
 
-_WAITING = 2**23
-"""Of them that wait, in float32, until pairs of the same lengths have come together."""
+_WAITING = 2**22
+"""Of them that wait until pairs of the same lengths have come together."""
 
 _PAIRS = 2**20
 """Pairs of tokens that wait."""
@@ -58,7 +58,7 @@ class Block:
             which A is closer to X, ties being a half.
         rows: (R,) int64, tokens.
         queries: (R,) int64, to which X each belongs, in ascending order.
-        distances: (frames of the rows, frames of the columns) float32.
+        distances: (frames of the rows, frames of the columns) int64, packed.
         is_last: Whether nothing of the group is left.
     """
 
@@ -142,17 +142,18 @@ class Score:
 def score(groups: Iterable[Group], frames: Frames, distance: FrameDistance, into: Score) -> None:
     """Score all cells."""
     waiting: list[Block] = []
+    packing = Packing(distance.largest(frames.values), int(frames.lengths.max()))
     for group in groups:
-        for block in _blocks(group, frames, distance):
+        for block in _blocks(group, frames, distance, packing):
             waiting.append(block)
             pairs = sum(len(each.rows) * len(each.group.columns) for each in waiting)
             if pairs >= _PAIRS or sum(each.distances.size for each in waiting) >= _WAITING:
-                _flush(waiting, frames, into)
+                _flush(waiting, frames, packing, into)
                 waiting = []
-    _flush(waiting, frames, into)
+    _flush(waiting, frames, packing, into)
 
 
-def _blocks(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[Block]:
+def _blocks(group: Group, frames: Frames, distance: FrameDistance, packing: Packing) -> Iterator[Block]:
     if not group.queries:
         return
     wins = np.zeros((len(group.queries), len(group.labels)))
@@ -166,12 +167,12 @@ def _blocks(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[B
         begun = ends[first] - frames.lengths[rows[first]]
         last = max(first + 1, int(np.searchsorted(ends, begun + most, side="right")))
         left = distance.left(frames.of(rows[first:last]))
-        found = distance.between(left, right).numpy()
+        found = packing.pack(distance.between(left, right))
         yield Block(group, wins, rows[first:last], queries[first:last], found, last == len(rows))
         first = last
 
 
-def _flush(blocks: list[Block], frames: Frames, into: Score) -> None:
+def _flush(blocks: list[Block], frames: Frames, packing: Packing, into: Score) -> None:
     """Align the pairs of the blocks together, count what is won, and keep the errors of finished groups."""
     if not blocks:
         return
@@ -180,7 +181,7 @@ def _flush(blocks: list[Block], frames: Frames, into: Score) -> None:
         pairs.append(_pairs(block, frames, places))
         places += block.distances.size
     joined = Pairs(*(np.concatenate(parts) for parts in zip(*map(_fields, pairs), strict=True)))
-    aligned = align(np.concatenate([block.distances.ravel() for block in blocks]), joined)
+    aligned = align(np.concatenate([block.distances.ravel() for block in blocks]), joined, packing)
     edges = np.cumsum([len(each) for each in pairs])[:-1]
     for block, found in zip(blocks, np.split(aligned, edges), strict=True):
         _count(block, found.reshape(len(block.rows), -1))

@@ -81,7 +81,7 @@ class IdLines(Format):
     ) -> Iterator[tuple[str, str, list[int]]]:
         for where, line in lines(path):
             key, between, text = line.partition(self.between)
-            if not key or (not between and self.between.strip()):
+            if not key or (not between and self.between != " "):
                 form = f"id{self.between}codes".replace("\t", " TAB ")
                 raise DataError(f"{where}: expected '{form}', found {line[:60]!r}")
             yield where, key, parse(text, where)
@@ -94,7 +94,7 @@ class IdLines(Format):
         return self._line(item.key, " ".join(map(str, durations(item.codes).tolist())))
 
     def _line(self, key: str, text: str) -> str:
-        between = self.between if text or self.between.strip() else ""
+        between = self.between if text or self.between != " " else ""
         return f"{key}{between}{text}\n"
 
 

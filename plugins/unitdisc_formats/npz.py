@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_ARRAYS = ("ids", "codes", "offsets", "start", "step", "end", "unit_of_time")
+_TIMES = ("start", "step", "end")
+_ARRAYS = ("ids", "codes", "offsets", *_TIMES, "unit_of_time")
 
 
 class NPZ(Format):
@@ -53,7 +53,7 @@ class NPZ(Format):
             "ids": np.array([item.key for item in units], np.str_),
             "codes": np.concatenate([np.zeros((0, count), np.int32), *rows]).astype(np.int32),
             "offsets": np.cumsum([0, *map(len, rows)]),
-            **{name: np.array([getattr(item, name) for item in units]) for name in ("start", "step", "end")},
+            **{name: np.array([getattr(item, name) for item in units], np.float64) for name in _TIMES},
             "unit_of_time": np.array(units[0].unit_of_time if units else "second"),
         }
         if self._deduplicate:
@@ -71,19 +71,16 @@ class NPZ(Format):
         del told  # the file says all
         arrays = _arrays(path)
         codes = codes_of(arrays["codes"], str(path))
-        if "durations" in arrays:
-            lasting = arrays["durations"].tolist()
-            if len(lasting) != len(codes):
-                raise DataError(f"{path}: {len(lasting)} durations for {len(codes)} codes; it is damaged")
+        lasting = codes_of(arrays["durations"], str(path))[:, 0].tolist() if "durations" in arrays else None
+        unit_of_time = str(arrays["unit_of_time"])
         for number, key in enumerate(arrays["ids"].tolist()):
             where = f"{path}: {key}"
             first, after = arrays["offsets"][number : number + 2].tolist()
             rows = codes[first:after]
-            if "durations" in arrays:
+            if lasting is not None:
                 rows = repeated(rows, lasting[first:after], where)
-            times = (float(arrays[name][number]) for name in ("start", "step", "end"))
-            start, step, end = times
-            yield where, Units(key, rows, start, step, end, str(arrays["unit_of_time"]))
+            start, step, end = (float(arrays[name][number]) for name in _TIMES)
+            yield where, Units(key, rows, start, step, end, unit_of_time)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -91,12 +88,26 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
         missing = [name for name in _ARRAYS if name not in arrays]
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, AttributeError) as error:
-        raise DataError(f"{path}: no npz file, or damaged ({error}); write it anew") from None
+    except DataError:
+        raise
+    except Exception:  # noqa: BLE001  (zipfile and numpy raise many kinds for what is damaged)
+        raise DataError(
+            f"{path}: no npz file that can be read without unpickling, or damaged; write it anew"
+        ) from None
     if missing:
         raise DataError(f"{path}: lacks {', '.join(missing)}; expected the arrays {', '.join(_ARRAYS)}")
-    count = len(arrays["ids"])
-    fits = all(arrays[name].shape == (count,) for name in ("ids", "start", "step", "end"))
-    if not fits or arrays["offsets"].shape != (count + 1,):
-        raise DataError(f"{path}: its arrays differ in length; it is damaged")
+    if not _fit(arrays):
+        raise DataError(f"{path}: its arrays do not fit together; write it anew")
     return arrays
+
+
+def _fit(arrays: dict[str, np.ndarray]) -> bool:
+    """Whether shapes and types are those of `NPZ` and the offsets cut the codes."""
+    offsets, shape = arrays["offsets"], (arrays["ids"].size,)
+    return (
+        arrays["ids"].dtype.kind == "U"
+        and all(arrays[name].dtype.kind == "f" and arrays[name].shape == shape for name in _TIMES)
+        and offsets.dtype.kind in "iu"
+        and offsets.shape == (shape[0] + 1,)
+        and bool(offsets[0] == 0 and np.all(np.diff(offsets) >= 0) and offsets[-1] == len(arrays["codes"]))
+    )

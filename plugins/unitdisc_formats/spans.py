@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 Span = tuple[float, float, tuple[int, ...]]
 """Start, end, codes."""
 
+_LONGEST = 10**8
+"""Steps in one utterance; more of them, or NaN, is damage."""
 TICKS = 10**6
 """Steps of a printed time in one second or column."""
 _OFF = 0.1
@@ -48,12 +49,11 @@ def ticks(item: Units, *, deduplicate: bool) -> Iterator[tuple[int, int, tuple[i
 
     Each edge is rounded once: a unit ends exactly where the next begins, and errors do not add up.
     """
-    spans = list(item.spans())
-    edges = [round(min(left, item.end) * TICKS) for left, _, _ in spans]
-    edges += [round(right * TICKS) for _, right, _ in spans[-1:]]
-    firsts = run_starts(item.codes).tolist() if deduplicate else range(len(spans))
-    for first, after in pairwise([*firsts, len(spans)]):
-        yield edges[first], edges[after], spans[first][2]
+    count = len(item.codes)
+    edges = np.minimum(item.start + np.arange(count + 1) * item.step, item.end) * TICKS
+    firsts = run_starts(item.codes) if deduplicate else np.arange(count)
+    bounds = np.rint(edges[np.append(firsts, count)]).astype(np.int64).tolist()
+    yield from zip(bounds, bounds[1:], map(tuple, item.codes[firsts].tolist()), strict=False)
 
 
 def clock(tick: int) -> str:
@@ -83,7 +83,7 @@ def _counted(spans: list[Span], step: float, where: str) -> tuple[np.ndarray, li
     counts: list[int] = []
     for number, (left, right, codes) in enumerate(spans):
         off = abs((left - start) / step - position)
-        if off > _OFF:
+        if not off <= _OFF:  # NaN is not
             raise DataError(
                 f"{where}: unit {number + 1} begins at {left:.6g}, which is not {position} steps of {step:.6g} after "
                 f"{start:.6g}; units follow one another in whole steps: give the right --step"
@@ -92,6 +92,10 @@ def _counted(spans: list[Span], step: float, where: str) -> tuple[np.ndarray, li
             raise DataError(f"{where}: unit {number + 1} has {len(codes)} codes, not {len(spans[0][2])}")
         rough = max(rough, off)
         edge = (right - start) / step
+        if not edge < _LONGEST:
+            raise DataError(
+                f"{where}: unit {number + 1} ends at {right:.6g}, which cannot be; steps are {step:.6g}"
+            )
         # The end of a recording may cut the last unit; what is no more than rounding is no further unit.
         is_last = number == len(spans) - 1
         count = ceil(edge - max(2 * rough, 2 / TICKS / step)) if is_last else round(edge)

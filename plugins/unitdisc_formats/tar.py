@@ -35,8 +35,8 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
             for member in archive:
                 if (file := archive.extractfile(member)) is not None:
                     yield member.name, file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f"{path}: no tar archive, or damaged ({error}); write it anew") from None
+    except (tarfile.TarError, EOFError, OSError):
+        raise DataError(f"{path}: no tar archive, or damaged; write it anew") from None
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -50,5 +50,7 @@ def from_npy(content: bytes, where: str) -> Any:
     """Return the array of a ``.npy`` file. Raises `DataError`; nothing is unpickled."""
     try:
         return np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{where}: no array, or damaged ({error}); write it anew") from None
+    except Exception:  # noqa: BLE001  (numpy raises many kinds for what is damaged)
+        raise DataError(
+            f"{where}: no array that can be read without unpickling, or damaged; write it anew"
+        ) from None

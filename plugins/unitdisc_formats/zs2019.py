@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from unitdisc.units import Units
 
-_ROW = re.compile(r"\s*[01](\.0*)?(\s+[01](\.0*)?)*\s*", flags=re.ASCII)
+_NUMBER = re.compile(r"[01](\.0*)?", flags=re.ASCII)
 
 
 class ZS2019(Format):
@@ -77,12 +77,19 @@ class ZS2019(Format):
 
 def _ones(line: str, where: str) -> list[int]:
     """Return where the ones of a vector stand."""
-    if not _ROW.fullmatch(line):
+    numbers = line.split()
+    kinds = set(numbers)
+    if not kinds or not all(map(_NUMBER.fullmatch, kinds)):
         raise DataError(f"{where}: expected a vector of zeros and ones, found {line[:60]!r}")
-    found = [index for index, number in enumerate(line.split()) if number[0] == "1"]
+    found = []
+    for one in (kind for kind in kinds if kind[0] == "1"):
+        place = -1
+        for _ in range(numbers.count(one)):
+            place = numbers.index(one, place + 1)
+            found.append(place)
     if not found:
         raise DataError(f"{where}: a vector without a 1 is no unit")
-    return found
+    return sorted(found)
 
 
 def _codes(ones: list[list[int]], width: int, where: str) -> np.ndarray:

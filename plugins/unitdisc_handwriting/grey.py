@@ -21,8 +21,8 @@ def check_lines(
     name: str, features: FeatureSpec, conditions: Mapping[str, int], condition: str | None
 ) -> None:
     """Raise `RecipeError` unless the data has columns of pixels and the condition that decoder ``name`` wants."""
-    if len(features.shape) != 1 or features.standardize:
-        found = "standardised frames" if features.standardize else "frames"
+    if len(features.shape) != 1 or features.standardize or features.grid is not None:
+        found = "standardised frames" if features.standardize else f"frames, one per {features.unit_of_time},"
         raise RecipeError(
             f"decoder: {name} explains columns of pixels in [0, 1], the data has {found} of shape "
             f"{features.shape}; choose a decoder made for them"

@@ -103,6 +103,11 @@ def read_lines(folder: Path) -> Imported:
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{folder}: not a whole import of lines ({error}); import the folder again") from None
+    if about["root"] == "." and digest(folder, tables=imported.tables) != about["sha256"]:
+        raise DataError(
+            f"{folder / MANIFEST}: it or a table has changed since it was written; delete {LINES} and {IMPORT} there, "
+            "and the folder is read anew"
+        )
     for number, line in enumerate(lines, 1):
         if PurePosixPath(line.path).is_absolute() or ".." in PurePosixPath(line.path).parts:
             raise DataError(

@@ -54,6 +54,8 @@ class PixelCNN(Likelihood, Decoder):
             mean of the trained vectors.
     """
 
+    shows = "likeliest"
+
     def __init__(
         self,
         dim: int,

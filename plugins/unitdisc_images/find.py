@@ -41,6 +41,6 @@ def find(root: Path, shape: Shape) -> Collection:
 
 def _pickled(root: Path) -> Path | None:
     if root.is_file():
-        return root if root.name.startswith("cifar") or root.suffix in {".pkl", ".pickle"} else None
+        return root if "python" in root.name or root.suffix in {".pkl", ".pickle"} else None
     places = (root / folder / name for folder in _PICKLED_FOLDERS for name in _PICKLED)
     return next((place for place in places if place.is_file()), None)

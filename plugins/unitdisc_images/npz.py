@@ -28,10 +28,15 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
 
 def find(files: Sequence[Path], shape: Shape) -> Collection | None:
     """Return what is in archives: ``images`` are the split that the file is named after, ``x_images`` the split x."""
-    splits, num_classes = {}, 0
+    splits: dict[str, Callable[[], Stored]] = {}
+    num_classes = 0
     for file in files:
         with _opened(file) as archive:
             for split, prefix in _splits(file, archive.namelist()):
+                if split in splits:
+                    raise DataError(
+                        f"{file}: holds the split {split}, as another file does; keep one of them"
+                    )
                 labels = _labels(archive, f"{prefix}labels", file)
                 if labels is not None:
                     num_classes = max(num_classes, int(labels.max(initial=-1)) + 1)
@@ -43,8 +48,7 @@ def find(files: Sequence[Path], shape: Shape) -> Collection | None:
 
 def _splits(file: Path, members: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield name and prefix of each split."""
-    for member in members:
-        name = member.removesuffix(".npy")
+    for name in (member[: -len(".npy")] for member in members if member.endswith(".npy")):
         if name == "images":
             yield file.stem, ""
         elif name.endswith("_images"):

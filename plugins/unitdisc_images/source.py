@@ -96,7 +96,7 @@ class Images(DataSource):
             )
         return PictureSplit(
             [f"{stored}-{index:06d}" for index in chosen.tolist()],
-            torch.from_numpy(pictures.pixels[chosen]),
+            torch.from_numpy(_rows(pictures.pixels, chosen)),
             None if labels is None else torch.from_numpy(labels[chosen]),
         )
 
@@ -143,3 +143,8 @@ class Images(DataSource):
             raise DataError(f"{self.root}: data.dev is {self.dev}, but train has {count} pictures; lower it")
         order = np.random.Generator(np.random.PCG64(self.dev_seed)).permutation(count)
         return np.sort(order[: self.dev] if name == _DEV else order[self.dev :])
+
+
+def _rows(array: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the chosen rows; all of them, which may be gigabytes, are not copied."""
+    return array if len(chosen) == len(array) else array[chosen]

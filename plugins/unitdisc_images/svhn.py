@@ -51,10 +51,9 @@ def _read(file: Path, shape: Shape) -> Stored:
 def _labels(y: Any, num_pictures: int, file: Path) -> np.ndarray:
     """Return digits (N,) of labels (N, 1) from 1 to 10."""
     labels = np.asarray(y).reshape(-1)
-    whole = (
-        labels.astype(np.int64) if labels.dtype.kind in "iuf" else labels
-    )  # "f": saved by MATLAB's default
-    if labels.dtype.kind == "f" and not np.array_equal(whole, labels):
+    is_number = labels.dtype.kind in "iuf"  # "f": saved by MATLAB's default
+    whole = labels.astype(np.int64) if is_number else labels
+    if not is_number or not np.array_equal(whole, labels):
         raise DataError(f"{file}: y has labels that are no whole numbers; fetch it again")
     checked_labels(whole - 1, num_pictures, 10, f"{file} (y, less 1)")
     return whole % 10

@@ -10,9 +10,10 @@ import numpy as np
 
 from unitdisc.errors import DataError
 from unitdisc_pages.described import Described, Line, Piece, box, number, plain, points
+from unitdisc_pages.markup import text_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from unitdisc_pages.markup import Node
@@ -43,12 +44,12 @@ def describe(root: Node, path: Path) -> Described:
     if unit != "pixel" and len(size) < 2:
         raise DataError(f"{where}: measures in {unit}, but has no WIDTH and HEIGHT; write them there")
     name = root.first("Description", "sourceImageInformation", "fileName")
-    tags = _tags(root)
+    region_of = partial(_region, _tags(root))
     return Described(
         name.text.strip() if name is not None else "",
         (number(size[0], where), number(size[1], where)) if len(size) == 2 else None,
         is_pixels=unit == "pixel",
-        lines=tuple(partial(_line, node, region, path) for node, region in _rows(page, tags)),
+        lines=tuple(partial(_line, node, region, path) for node, region in text_lines(page, region_of)),
     )
 
 
@@ -69,18 +70,11 @@ def _tags(root: Node) -> dict[str, str]:
     return {tag.attributes.get("ID", ""): tag.attributes.get("LABEL", "") for tag in found}
 
 
-def _rows(page: Node, tags: Mapping[str, str]) -> Iterator[tuple[Node, str]]:
-    """Yield the lines in the order of the file, with the type of the innermost block that has one."""
-    waiting = [(page, "")]
-    while waiting:
-        node, region = waiting.pop()
-        if node.name == "TextLine":
-            yield node, region
-            continue
-        if node.name in _BLOCKS:
-            labels = (tags.get(name, "") for name in node.attributes.get("TAGREFS", "").split())
-            region = next(filter(None, labels), "") or node.attributes.get("TYPE", region)
-        waiting.extend((child, region) for child in reversed(node.children))
+def _region(tags: Mapping[str, str], node: Node, around: str) -> str:
+    if node.name not in _BLOCKS:
+        return around
+    labels = (tags.get(name, "") for name in node.attributes.get("TAGREFS", "").split())
+    return next(filter(None, labels), "") or node.attributes.get("TYPE", around)
 
 
 def _line(node: Node, region: str, path: Path) -> Line:

@@ -44,18 +44,19 @@ def cut(page: np.ndarray, outline: np.ndarray, strip: Strip) -> np.ndarray:
 
 
 def inside(outline: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return (H, W) bool: whether the middle of a pixel lies in the polygon (N, 2), by the even-odd rule."""
+    """Return (H, W) bool: whether the middle of a pixel lies in the polygon (N, 2), also where it lies on itself."""
     height, width = shape
-    crossed = np.zeros((height, width + 1), np.uint8)
+    crossed = np.zeros((height, width + 1), np.int16)
     for (x, y), (to_x, to_y) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
         if y == to_y:
             continue
         first, last = (math.ceil(edge - 0.5) for edge in sorted((y, to_y)))
         rows = np.arange(max(first, 0), min(last, height))
         where = x + (rows + 0.5 - y) * ((to_x - x) / (to_y - y))
-        # Every pixel whose middle lies to the right of the edge changes sides.
-        crossed[rows, np.ceil(where - 0.5).clip(0, width).astype(int)] ^= 1
-    return np.bitwise_xor.accumulate(crossed, axis=1)[:, :width].astype(bool)
+        # The polygon goes round every pixel to the right of the edge once more, or once less.
+        crossed[rows, np.ceil(where - 0.5).clip(0, width).astype(int)] += 1 if y < to_y else -1
+    rounds: np.ndarray = np.cumsum(crossed, axis=1, dtype=np.int16)[:, :width]
+    return rounds != 0
 
 
 def background(greys: np.ndarray) -> int:

@@ -13,7 +13,8 @@ from unitdisc_pages.markup import Node, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SUFFIXES = tuple(end for ends in FORMATS.values() for suffix in ends for end in (suffix, suffix.upper()))
+_SUFFIXES = tuple(end for ends in FORMATS.values() for end in ends)
+_TRIED = tuple(end for suffix in _SUFFIXES for end in (suffix, suffix.upper()))
 _CONTAINERS = ("page", "alto", "xml")
 """Folders that exports put descriptions into, beside or below the scans: their names say nothing."""
 _COMPANIONS = ("PcGts", "alto", "mets", "trpDocMetadata")
@@ -70,15 +71,15 @@ def find_scan(path: Path, name: str, top: Path, images: Path | None) -> Path:
     is_inside = not given.is_absolute() and ".." not in given.parts and ":" not in name
     names = [*([str(given)] if is_inside else []), given.name]
     stems = [given.stem, path.stem]
-    tried = [*names, *(f"{stem}{suffix}" for stem in stems if stem for suffix in _SUFFIXES)]
+    tried = [*names, *(f"{stem}{end}" for stem in stems if stem for end in _TRIED)]
     for wanted in tried:
         for folder in folders:
-            if wanted.endswith(_SUFFIXES) and _is_file(folder / wanted):
+            if wanted.lower().endswith(_SUFFIXES) and _is_file(folder / wanted):
                 return folder / wanted
     places = ", ".join(map(str, dict.fromkeys(folders)))
     raise DataError(
         f"{path}: no scan {given.name or path.stem!r} in {places} (accepted: "
-        f"{', '.join(end for ends in FORMATS.values() for end in ends)}); put it there or give images=FOLDER"
+        f"{', '.join(_SUFFIXES)}); put it there or give images=FOLDER"
     )
 
 

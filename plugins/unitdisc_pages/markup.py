@@ -9,7 +9,7 @@ from xml.parsers import expat
 from unitdisc.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MAX_BYTES = 2**25
@@ -47,6 +47,21 @@ class Node:
         for name in path:
             node = next(node.all(name), None) if node is not None else None
         return node
+
+
+def text_lines(page: Node, region_of: Callable[[Node, str], str]) -> Iterator[tuple[Node, str]]:
+    """Yield the TextLines in the order of the file, each with the type of the innermost region that has one.
+
+    ``region_of`` returns the type in an element, given that around it.
+    """
+    waiting = [(page, "")]
+    while waiting:
+        node, around = waiting.pop()
+        if node.name == "TextLine":
+            yield node, around
+            continue
+        region = region_of(node, around)
+        waiting.extend((child, region) for child in reversed(node.children))
 
 
 def parse(path: Path) -> Node:

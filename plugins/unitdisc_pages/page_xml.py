@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from unitdisc.errors import DataError
 from unitdisc_pages.described import Described, Line, Piece, number, plain, points
+from unitdisc_pages.markup import text_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     import numpy as np
@@ -40,22 +41,15 @@ def describe(root: Node, path: Path) -> Described:
         page.attributes.get("imageFilename", ""),
         (number(size[0], where), number(size[1], where)),
         is_pixels=True,
-        lines=tuple(partial(_line, node, region, path) for node, region in _rows(page)),
+        lines=tuple(partial(_line, node, region, path) for node, region in text_lines(page, _region)),
     )
 
 
-def _rows(page: Node) -> Iterator[tuple[Node, str]]:
-    """Yield the lines in the order of the file, with the type of the innermost region that has one."""
-    waiting = [(page, "")]
-    while waiting:
-        node, region = waiting.pop()
-        if node.name == "TextLine":
-            yield node, region
-            continue
-        if node.name.endswith("Region"):
-            structure = _STRUCTURE.search(node.attributes.get("custom", ""))
-            region = structure[1].strip() if structure else node.attributes.get("type", region)
-        waiting.extend((child, region) for child in reversed(node.children))
+def _region(node: Node, around: str) -> str:
+    if not node.name.endswith("Region"):
+        return around
+    structure = _STRUCTURE.search(node.attributes.get("custom", ""))
+    return structure[1].strip() if structure else node.attributes.get("type", around)
 
 
 def _line(node: Node, region: str, path: Path) -> Line:
@@ -98,6 +92,6 @@ def _text(node: Node) -> str:
     return plain(text.text) if text is not None else ""
 
 
-def _index(node: Node) -> int:
+def _index(node: Node) -> float:
     text = node.attributes.get("index", "0").strip()
-    return int(text) if text.isdecimal() else 0
+    return float(text) if text.isdecimal() else 0  # of a thousand digits, int makes an error

@@ -89,7 +89,9 @@ class _Pages(Reader):
             size = read_size(scan, f"{path}: scan {scan}")
             document = self.document or document_of(path)
             split = splits.pop(name, self.split)
-            yield _Sheet(page, name, key, split, document, scan, size, _factor(page, size, scan, path), desk)
+            yield _Sheet(
+                path, page, name, key, split, document, scan, size, _factor(page, size, scan, path), desk
+            )
         if splits:
             raise DataError(f"{self.splits}: no page {next(iter(splits))!r} in {folder}; correct it")
 
@@ -111,6 +113,7 @@ class _Pages(Reader):
             f"{sheet.key}_l{number:03}",
             sheet.split,
             line.where,
+            (sheet.path, sheet.scan),
             partial(_cut, sheet.desk, sheet.scan, sheet.size, outline, place),
             fields,
             {name: labels for name, labels in tables.items() if labels},
@@ -129,7 +132,8 @@ class PAGE(_Pages):
     Every line is cut along its outline; what lies outside gets the line's most frequent grey. A sloped baseline
     is turned level, what bends (up to 45 degrees) is straightened by moving columns; a line without one stays
     as it stands. Words and glyphs with Coords become the tables "words" and "characters". Outlines may reach
-    1 % of the page's longer side beyond it. The field "geometry" leads from columns and rows back to the scan.
+    1 % of the page's longer side beyond it. Lines keep the order of the file. The field "geometry" leads from
+    columns and rows back to the scan.
 
     Args:
         height: Height of a line in pixels; the width follows in proportion.
@@ -163,7 +167,8 @@ class ALTO(_Pages):
     Every line is cut along its outline; what lies outside gets the line's most frequent grey. A sloped baseline
     is turned level, what bends (up to 45 degrees) is straightened by moving columns; a line without one stays
     as it stands. Strings and Glyphs with a place become the tables "words" and "characters". Outlines may reach
-    1 % of the page's longer side beyond it. The field "geometry" leads from columns and rows back to the scan.
+    1 % of the page's longer side beyond it. Lines keep the order of the file. The field "geometry" leads from
+    columns and rows back to the scan.
 
     Args:
         height: Height of a line in pixels; the width follows in proportion.
@@ -188,6 +193,7 @@ class ALTO(_Pages):
 class _Sheet:
     """A page with its scan; ``factor`` brings its lengths to pixels of (width, height) ``size``."""
 
+    path: Path
     page: Described
     name: str
     key: str

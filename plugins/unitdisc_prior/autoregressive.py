@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unitdisc.parts import Padded, Prior
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class Autoregressive(Prior, ABC):
@@ -24,13 +24,15 @@ class Autoregressive(Prior, ABC):
         stride: Input frames per latent.
         hidden: Size H of all vectors.
         dropout: Share of the numbers of each vector that training leaves out.
+        lr_scale: Its learning rate over the recipe's.
     """
 
     def __init__(
-        self, *, num_codes: int, num_codebooks: int, stride: int, hidden: int, dropout: float
+        self, *, num_codes: int, num_codebooks: int, stride: int, hidden: int, dropout: float, lr_scale: float
     ) -> None:
         super().__init__()
         self.stride = stride
+        self.lr_scale = lr_scale
         self.vectors = nn.Parameter(torch.randn(num_codebooks, num_codes, hidden) / num_codebooks**0.5)
         self.told = nn.Linear(hidden, hidden)
         self.weights = nn.Parameter(torch.randn(num_codebooks, num_codes, hidden) / hidden**0.5)
@@ -47,6 +49,10 @@ class Autoregressive(Prior, ABC):
 
         ``size`` is (B, S); there may be more calls than S.
         """
+
+    def param_groups(self) -> Iterator[dict[str, Any]]:
+        """Yield all of it at its own rate."""
+        yield {"params": [*self.parameters()], "lr_scale": self.lr_scale}
 
     def log_probs(self, latents: Padded) -> Tensor:
         """Return (B, S, Q, K) ln p of what each code can be, given the codes before it."""

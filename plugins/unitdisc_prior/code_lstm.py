@@ -30,6 +30,7 @@ class CodeLSTM(Autoregressive):
         hidden: Size of the LSTM and of each code's vector.
         layers: LSTMs above one another.
         dropout: Share of the numbers of each vector that training leaves out; few data need it.
+        lr_scale: Its learning rate over the recipe's; codes that move are followed faster with a higher one.
     """
 
     def __init__(
@@ -41,9 +42,15 @@ class CodeLSTM(Autoregressive):
         hidden: Annotated[int, Gt(0)] = 256,
         layers: Annotated[int, Gt(0)] = 1,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        lr_scale: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__(
-            num_codes=num_codes, num_codebooks=num_codebooks, stride=stride, hidden=hidden, dropout=dropout
+            num_codes=num_codes,
+            num_codebooks=num_codebooks,
+            stride=stride,
+            hidden=hidden,
+            dropout=dropout,
+            lr_scale=lr_scale,
         )
         self.lstm = nn.LSTM(hidden, hidden, layers, batch_first=True)
 

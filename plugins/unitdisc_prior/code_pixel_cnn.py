@@ -36,6 +36,7 @@ class CodePixelCNN(Autoregressive):
         layers: Gated layers.
         kernel: Width of the convolutions, odd; the first layer's included.
         dropout: Share of the numbers of each vector that training leaves out; few data need it.
+        lr_scale: Its learning rate over the recipe's; codes that move are followed faster with a higher one.
     """
 
     def __init__(
@@ -49,9 +50,15 @@ class CodePixelCNN(Autoregressive):
         layers: Annotated[int, Gt(0)] = 8,
         kernel: Annotated[int, Ge(3)] = 3,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        lr_scale: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__(
-            num_codes=num_codes, num_codebooks=num_codebooks, stride=stride, hidden=hidden, dropout=dropout
+            num_codes=num_codes,
+            num_codebooks=num_codebooks,
+            stride=stride,
+            hidden=hidden,
+            dropout=dropout,
+            lr_scale=lr_scale,
         )
         if grid is None:
             raise RecipeError(

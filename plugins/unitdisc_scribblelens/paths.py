@@ -44,7 +44,7 @@ def characters(text: str, where: str, size: tuple[int, int]) -> list[tuple[int, 
 def _symbols(text: str, where: str) -> list[str]:
     head, *rows = text.rstrip().split("\n")
     words = head.split()
-    if len(words) <= 1 or not words[1].isdecimal() or int(words[1]) != len(rows) or not rows:
+    if words[1:2] != [str(len(rows))] or not rows:
         raise DataError(
             f"{where}:1: found {head[:60]!r} and {len(rows)} rows; give the image and the number of rows"
         )

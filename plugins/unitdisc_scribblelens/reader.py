@@ -76,7 +76,7 @@ class ScribbleLens(Reader):
 
     def read(self, folder: Path) -> Iterator[Drawn]:
         """Yield the lines of the splits, in the order of their lists."""
-        corpus = _Corpus(open_archive(folder))
+        corpus = _Corpus(folder)
         paths = None if self.alignment is None else _paths(self.alignment, corpus)
         seen: set[str] = set()
         is_aligned = False
@@ -118,9 +118,10 @@ class ScribbleLens(Reader):
         if listed.transcript is not None:
             fields |= self._text(corpus, listed.transcript, listed.where)
         read = partial(_image, corpus, listed)
+        files = (corpus.file(listed.image),)
         tables = {} if paths is None else _tables(corpus, paths, listed)
         fields = {name: value for name, value in fields.items() if value}
-        return Drawn("_".join((*folders, place.stem)), split, listed.where, read, fields, tables)
+        return Drawn("_".join((*folders, place.stem)), split, listed.where, files, read, fields, tables)
 
     def _text(self, corpus: _Corpus, transcript: str, where: str) -> dict[str, str]:
         written = " ".join(corpus.archive.text(corpus.root + transcript, where).split())
@@ -141,7 +142,8 @@ class _Listed:
 class _Corpus:
     """The archive, the folder in it that all names are below, and the table of scribes."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, path: Path) -> None:
+        archive = open_archive(path)
         lists = archive.names(f"{_LISTS}*.lines.*.dat")
         roots = sorted({name.rpartition(_LISTS)[0] for name in lists})
         if len(roots) != 1:
@@ -149,9 +151,13 @@ class _Corpus:
                 f"{archive.name}: found {len(roots)} folders {_LISTS} with lists such as nl.bw.lines.train.dat "
                 f"({', '.join(roots) or 'none'}); give scribblelens.corpus.v1.2.zip or what it unpacks to"
             )
-        self.archive, self.root = archive, roots[0]
+        self.path, self.archive, self.root = path, archive, roots[0]
         tables = archive.names(f"{_LISTS}nl.writers.scribes*.txt")
         self.scribes = Scribes(archive.text(tables[-1], archive.name) if tables else "")
+
+    def file(self, name: str) -> Path:
+        """Return the file that holds what has this name below the root."""
+        return self.path / self.root / name if self.path.is_dir() else self.path
 
     def below(self, name: str, where: str) -> str:
         """Return a name as it stands below the root; lists may begin with the root's own name, too."""

@@ -7,7 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 _PAGES = re.compile(r"(.*?)[\[(](.*)[\])]")
-_FOLIOS = re.compile(r"(\d+)\.(\d+)-(\d+)\.(\d+)")
+_NUMBER = r"\d{1,4}"  # longer ones are nobody's pages
+_FOLIOS = re.compile(rf"({_NUMBER})\.({_NUMBER})-({_NUMBER})\.({_NUMBER})")
 _LEADING = ("nl", "unsupervised")
 _COLUMNS = 3
 
@@ -73,7 +74,7 @@ def covers(pattern: str, page: str) -> bool:
     prefix, body = parts.groups()
     if folios := _FOLIOS.fullmatch(body):
         first, first_side, last, last_side = map(int, folios.groups())
-        here = tuple(int(part) for part in page.split(".") if part.isdecimal())
+        here = tuple(int(part) for part in page.split(".") if re.fullmatch(_NUMBER, part))
         return (first, first_side) <= here <= (last, last_side)
     return page.startswith(prefix) and page[len(prefix) :] in _alternatives(body)
 
@@ -82,7 +83,7 @@ def _alternatives(body: str) -> set[str]:
     if "," in body:
         return set(body.split(","))
     singles, _, last = body.partition("-")
-    if not last.isdecimal() or not singles.isdecimal():
+    if not re.fullmatch(_NUMBER, last) or not singles.isdecimal():
         return set(singles)
     steps = range(int(singles[-1]), int(last) + 1)
     return {*singles[:-1], *map(str, steps)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
@@ -77,9 +78,11 @@ class Autoregressive(Likelihood, Translator, Decoder):
         self.smoothing = smoothing
         self.embedding = nn.Parameter(torch.randn(features.vocab_size, hidden) / hidden**0.5)
         self.dropout = nn.Dropout(dropout)
-        sizes = {"layers": layers, "heads": heads, "inner": inner, "dropout": dropout, "norm": norm}
-        self.encoder = Stack(EncoderLayer, hidden, **sizes)
-        self.decoder = Stack(DecoderLayer, hidden, **sizes)
+        stack = partial(
+            Stack, dim=hidden, layers=layers, heads=heads, inner=inner, dropout=dropout, norm=norm
+        )
+        self.encoder = stack(EncoderLayer)
+        self.decoder = stack(DecoderLayer)
 
     def forward(self, latents: Padded, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mean over tokens of the nats, in training of smoothed labels, and "perplexity" of exact ones."""
@@ -169,7 +172,11 @@ class CachedSteps:
 
     def __init__(self, model: Autoregressive, source: Padded, *, beam: int, longest: int) -> None:
         self._model = model
-        encoded, self._mask = model.encode(source)
+        encoded, mask = model.encode(source)
+        self._count = len(encoded)
+        self._mask = None if bool(mask.all()) else mask
+        self._ban = model.embedding.new_zeros(len(model.embedding))
+        self._ban[[PAD, START, UNKNOWN]] = float("-inf")
         layers: list[DecoderLayer] = list(model.decoder.layers)  # type: ignore[arg-type]
         self._layers = layers
         self._caches: list[Cache] = [layer.start(encoded, len(encoded) * beam) for layer in layers]
@@ -183,18 +190,17 @@ class CachedSteps:
         self._step += 1
         for layer, cache in zip(self._layers, self._caches, strict=True):
             x = layer.step(x, cache, self._mask)
-        logits = model.logits(model.decoder.norm(x))
-        logits[..., [PAD, START, UNKNOWN]] = float("-inf")
-        return logits
+        return F.linear(model.decoder.norm(x), model.embedding, self._ban).float()
 
     def select(self, sentences: Tensor, parents: Tensor) -> None:
         """Go on with these ``sentences`` (B',), with the partial translations ``parents`` (B', K) of each."""
         rows = (sentences[:, None] * parents.shape[1] + parents).flatten()
-        is_fewer = len(sentences) < len(self._mask)
+        is_fewer = len(sentences) < self._count
         for cache in self._caches:
             cache.keys, cache.values = cache.keys[rows], cache.values[rows]
             if is_fewer:
                 keys, values = cache.source
                 cache.source = keys[sentences], values[sentences]
-        if is_fewer:
+        if is_fewer and self._mask is not None:
             self._mask = self._mask[sentences]
+        self._count = len(sentences)

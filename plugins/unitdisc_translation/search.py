@@ -35,11 +35,12 @@ def greedy(steps: Steps, limits: Tensor) -> list[Tensor]:
     alive = torch.arange(len(limits), device=limits.device)
     tokens = torch.full_like(limits, START)[:, None]
     written = tokens[:, :0]
-    length = 0
+    shortest, length = int(limits.min()), 0
     while len(alive):
         length += 1
         tokens = steps.next(tokens).argmax(2)
-        tokens = tokens.masked_fill((limits[alive] == length)[:, None], END)
+        if length >= shortest:
+            tokens = tokens.masked_fill((limits[alive] == length)[:, None], END)
         written = torch.cat([written, tokens], 1)
         is_done = tokens[:, 0] == END
         if bool(is_done.any()):

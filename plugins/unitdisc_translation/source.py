@@ -181,7 +181,9 @@ class Parallel(DataSource):
 
     def _make_vocabulary(self, folder: Path) -> None:
         limit, pair = self.limit.get(_TRAIN), self._pairs[_TRAIN]
-        texts = (text for path in (pair.source, pair.target) for text in read_lines(path)[:limit] if text)
+        texts = [text for path in (pair.source, pair.target) for text in read_lines(path)[:limit] if text]
+        if not texts:
+            raise DataError(f"{pair.source}: holds no sentence to learn from; give a larger text")
         write_bytes(folder / _MODEL, Vocabulary.train(texts, size=self.vocab_size).model)
 
 

@@ -49,19 +49,19 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values (B, H, T, D / H) of vectors (B, T, D)."""
-        query, key, value = F.linear(x, self.weight, self.bias).chunk(3, 2)
-        return self._split(query), self._split(key), self._split(value)
+        query, key, value = self._split(F.linear(x, self.weight, self.bias), 3)
+        return query, key, value
 
     def queries(self, x: Tensor) -> Tensor:
         """Return queries (B, H, T, D / H) alone."""
         dim = x.shape[2]
-        return self._split(F.linear(x, self.weight[:dim], self.bias[:dim]))
+        return self._split(F.linear(x, self.weight[:dim], self.bias[:dim]), 1)[0]
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values (B, H, T, D / H) alone."""
         dim = x.shape[2]
-        key, value = F.linear(x, self.weight[dim:], self.bias[dim:]).chunk(2, 2)
-        return self._split(key), self._split(value)
+        key, value = self._split(F.linear(x, self.weight[dim:], self.bias[dim:]), 2)
+        return key, value
 
     def attend(
         self,
@@ -84,8 +84,9 @@ class Attention(nn.Module):
         out: Tensor = self.out(found.transpose(1, 2).flatten(2))
         return out
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+    def _split(self, x: Tensor, number: int) -> tuple[Tensor, ...]:
+        """Return so many (B, H, T, D / H) that stand beside each other in (B, T, number * D)."""
+        return x.view(*x.shape[:2], number, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 class Residual(nn.Module):
@@ -121,8 +122,9 @@ class FeedForward(nn.Sequential):
     """
 
     def __init__(self, dim: int, *, inner: int, dropout: float) -> None:
-        super().__init__(nn.Linear(dim, inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, dim))
-        for linear in (self[0], self[3]):
+        first, second = nn.Linear(dim, inner), nn.Linear(inner, dim)
+        super().__init__(first, nn.ReLU(), nn.Dropout(dropout), second)
+        for linear in (first, second):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
 
@@ -176,12 +178,12 @@ class DecoderLayer(nn.Module):
         self.around_source = Residual(dim, norm=norm, dropout=dropout)
         self.around_inner = Residual(dim, norm=norm, dropout=dropout)
 
-    def forward(self, x: Tensor, source: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, source: Tensor, mask: Tensor | None) -> Tensor:
         """Return (B, T, D) given the encoded source (B, U, D), of which ``mask`` (B, 1, 1, U) is valid."""
         kept = self.source.keys_values(source)
         return self._through(x, lambda seen: self.own(seen, is_causal=True), kept, mask)
 
-    def step(self, x: Tensor, cache: Cache, mask: Tensor) -> Tensor:
+    def step(self, x: Tensor, cache: Cache, mask: Tensor | None) -> Tensor:
         """Return (B, K, D) of the next vector (B, K, D) of each partial translation."""
 
         def look_back(seen: Tensor) -> Tensor:
@@ -197,7 +199,11 @@ class DecoderLayer(nn.Module):
         return Cache(empty, empty, (keys, values))
 
     def _through(
-        self, x: Tensor, look_back: Callable[[Tensor], Tensor], source: tuple[Tensor, Tensor], mask: Tensor
+        self,
+        x: Tensor,
+        look_back: Callable[[Tensor], Tensor],
+        source: tuple[Tensor, Tensor],
+        mask: Tensor | None,
     ) -> Tensor:
         x = self.around_own(x, look_back)
         x = self.around_source(

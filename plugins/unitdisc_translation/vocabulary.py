@@ -65,9 +65,9 @@ class Vocabulary:
             ) from error
         made = cls(written.getvalue())
         if len(made) != size:
+            fewer = f"set it to {len(made):,} or less" if len(made) >= SMALLEST else "give more text"
             raise DataError(
-                f"data.vocab_size: the training text gives {len(made):,} pieces, {size:,} are asked for; "
-                f"set it to {len(made):,} or less"
+                f"data.vocab_size: the training text gives {len(made):,} pieces, {size:,} are asked for; {fewer}"
             )
         return made
 

@@ -116,7 +116,9 @@ def main() -> None:
         os.environ["UNITDISC_CACHE"] = str(Path(folder, "cache"))
         root = Path(folder, "data")
         kind = _recipe(options, root, 1).data.name
-        {"lines": _lines, "images": _images}[kind](root, np.random.default_rng(options.seed))
+        if kind not in MAKERS:
+            parser.error(f"--recipe: {options.recipe} reads {kind}, accepted are {' and '.join(MAKERS)}")
+        MAKERS[kind](root, np.random.default_rng(options.seed))
         steps = alone(timed, options, root, Path(folder, "timed"))
         peaks = {name: alone(peak, options, root, Path(folder, name), name) for name in ("engine", BARE)}
     measurement = {
@@ -226,6 +228,9 @@ def _images(root: Path, rng: np.random.Generator) -> None:
     for name, count in (("train", 2048), ("test", 64)):
         pixels = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
         np.savez(root / f"{name}.npz", images=pixels, labels=rng.integers(0, 10, count).astype(np.uint8))
+
+
+MAKERS = {"lines": _lines, "images": _images}
 
 
 if __name__ == "__main__":

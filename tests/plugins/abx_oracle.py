@@ -23,53 +23,47 @@ def abx_error(sounds: Sequence[Sound], frame_distance: Callable[[Any, Any], floa
     """Return the error as a share, the mean over cells of one (A, B, speaker), then speakers, then (A, B)."""
 
     @cache
-    def distance(x: int, y: int) -> float:
+    def distance(x: int, y: int) -> Fraction:
         return warp([[frame_distance(p, q) for q in sounds[y]["frames"]] for p in sounds[x]["frames"]])
 
-    def tokens(label: str, context: tuple[str, ...], speaker: str) -> list[int]:
-        return [
-            index
-            for index, sound in enumerate(sounds)
-            if (sound["label"], sound["context"], sound["speaker"]) == (label, context, speaker)
-        ]
-
-    labels = sorted({sound["label"] for sound in sounds})
-    speakers = sorted({sound["speaker"] for sound in sounds})
-    contexts = sorted({sound["context"] for sound in sounds})
-    over_pairs = []
-    for a_label in labels:
-        for b_label in labels:
-            over_speakers = []
-            for speaker in speakers:
-                cells = []
-                for context in contexts:
-                    for other in [one for one in speakers if one != speaker] if across else [speaker]:
-                        scores = [
-                            1.0 if distance(x, a) > distance(x, b) else 0.5 * (distance(x, a) == distance(x, b))
-                            for x in tokens(a_label, context, other)
-                            for a in tokens(a_label, context, speaker)
-                            for b in tokens(b_label, context, speaker)
-                            if a != x and a_label != b_label
-                        ]
-                        if scores:
-                            cells.append(math.fsum(scores) / len(scores))
-                if cells:
-                    over_speakers.append(math.fsum(cells) / len(cells))
-            if over_speakers:
-                over_pairs.append(math.fsum(over_speakers) / len(over_speakers))
-    return math.fsum(over_pairs) / len(over_pairs)
+    tokens: dict[tuple[str, Any, str], list[int]] = {}
+    for index, sound in enumerate(sounds):
+        tokens.setdefault((sound["label"], sound["context"], sound["speaker"]), []).append(index)
+    cells: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for (a_label, context, speaker), a_tokens in tokens.items():
+        for (b_label, *same), b_tokens in tokens.items():
+            if same != [context, speaker] or b_label == a_label:
+                continue
+            for (x_label, x_context, other), x_tokens in tokens.items():
+                if (x_label, x_context) != (a_label, context) or (other != speaker) != across:
+                    continue
+                scores = [
+                    1.0 if distance(x, a) > distance(x, b) else 0.5 * (distance(x, a) == distance(x, b))
+                    for x in x_tokens
+                    for a in a_tokens
+                    for b in b_tokens
+                    if a != x
+                ]
+                if scores:
+                    of_pair = cells.setdefault((a_label, b_label), {})
+                    of_pair.setdefault(speaker, []).append(_mean(scores))
+    return _mean([_mean([_mean(errors) for errors in of_pair.values()]) for of_pair in cells.values()])
 
 
-def warp(costs: Sequence[Sequence[float]]) -> float:
-    """Return the cost of the best path over its length, found by walking back from the end."""
+def _mean(numbers: Sequence[float]) -> float:
+    return math.fsum(numbers) / len(numbers)
+
+
+def warp(costs: Sequence[Sequence[float]]) -> Fraction:
+    """Return the cost of the best path over its length, found by walking back from the end; sums are exact."""
 
     @cache
-    def best(i: int, j: int) -> float:
+    def best(i: int, j: int) -> Fraction | float:
         if i < 0 or j < 0:
             return math.inf
         if i == j == 0:
-            return costs[0][0]
-        return costs[i][j] + min(best(i - 1, j - 1), best(i, j - 1), best(i - 1, j))
+            return Fraction(costs[0][0])
+        return Fraction(costs[i][j]) + min(best(i - 1, j - 1), best(i, j - 1), best(i - 1, j))
 
     i, j = len(costs) - 1, len(costs[0]) - 1
     total, length = best(i, j), 1
@@ -77,7 +71,7 @@ def warp(costs: Sequence[Sequence[float]]) -> float:
         steps = {(i - 1, j - 1): 0, (i, j - 1): 1, (i - 1, j): 2}  # in the order of preference
         i, j = min(steps, key=lambda step: (best(*step), steps[step]))
         length += 1
-    return total / length
+    return Fraction(total) / length
 
 
 def angular(p: np.ndarray, q: np.ndarray) -> float:
@@ -133,8 +127,7 @@ def sounds(
                 begin, end = before[0], after[1]
             middles = [(s, (s + Fraction(1, 2)) * stride) for s in range(len(frames(item)))]
             inside = [s for s, middle in middles if begin <= middle <= end]
-            # libri-light stops before the frame that holds the offset, even where the features end earlier
-            last = max((s for s in range(10_000) if (s + Fraction(1, 2)) * stride <= end), default=-1)
+            last = max((s for s in range(200) if (s + Fraction(1, 2)) * stride <= end), default=-1)
             if slicing == "librilight":
                 inside = [s for s in inside if s < last]
             if inside:

@@ -35,22 +35,28 @@ DISTANCES = {
 
 
 def speech(
-    seed: int, *, stride: int = 2, books: int = 1, distance: str = "angular", labels: int = 3
+    seed: int,
+    *,
+    stride: int = 2,
+    books: int = 1,
+    distance: str = "angular",
+    labels: int = 3,
+    lengths: tuple[int, int] = (20, 40),
 ) -> list[Evaluated]:
     """Return a few short utterances of three writers, some frames of them unlabelled and some of zeros."""
     draw = np.random.default_rng(seed)
     split = []
     for number in range(6):
-        frames = int(draw.integers(20, 40))
-        runs = np.repeat(draw.integers(-1, labels, frames), draw.integers(1, 7, frames))[:frames]
+        frames = int(draw.integers(*lengths))
+        runs = np.repeat(draw.integers(-1, labels, frames), draw.integers(1, 5, frames))[:frames]
         latents = -(-frames // stride)
 
         def vectors(*shape: int) -> np.ndarray:
             drawn = draw.normal(size=shape).astype(np.float32)
             if distance == "kl":
-                drawn = np.exp(drawn) * (draw.random(shape) < 0.8) + 1e-3  # noqa: B023
+                drawn = np.exp(drawn) * (draw.random(shape) < 0.8) + 1e-3
                 return (drawn / drawn.sum(1, keepdims=True)).astype(np.float32)
-            return drawn * (draw.random(shape[0]) < 0.85).reshape(-1, *[1] * (len(shape) - 1))  # noqa: B023
+            return drawn * (draw.random(shape[0]) < 0.85).reshape(-1, *[1] * (len(shape) - 1))
 
         split.append(
             Evaluated(
@@ -88,8 +94,9 @@ CASES = [case for case in CASES if case[1] == "angular" or case[-1] == "far"]
 def compare(seed: int, case: tuple[str, ...]) -> bool:
     """Return whether there was something to compare, after having found the same as the loops."""
     on, distance, speaker, context, span, slicing, zero_frames = case
-    stride = 1 + seed % 3
-    split = speech(seed, stride=stride, books=1 + seed % 2, distance=distance)
+    stride = 1 + seed % 2
+    lengths = (10, 20) if context == "any" and span == "single" else (25, 40)
+    split = speech(seed, stride=stride, books=1 + seed % 2, distance=distance, labels=2, lengths=lengths)
     metric = ABX(
         target="phones",
         on=on,
@@ -118,8 +125,10 @@ def compare(seed: int, case: tuple[str, ...]) -> bool:
 
 @pytest.mark.parametrize("part", range(10))
 def test_error_is_that_of_loops_over_triplets_whatever_the_options(part: int) -> None:
-    seeds = range(50 * part, 50 * part + 50)
-    assert sum(compare(seed, CASES[seed % len(CASES)]) for seed in seeds) > 25
+    for number in range(50 * part, 50 * part + 50):
+        seed = number
+        while not compare(seed, CASES[number % len(CASES)]):
+            seed += 500
 
 
 def tokens(
@@ -178,7 +187,14 @@ def test_values_that_fastabx_holds_itself_to_come_out(distance: str, expected: f
 def single(codes: list[int], labels: list[int], *, key: str = "u", who: str = "w") -> Evaluated:
     array = np.array(codes)[:, None]
     return Evaluated(
-        key, array, 9, len(labels), 1, {"phones": np.array(labels)}, fields={"speaker": who}, latents=array * 1.0
+        key,
+        array,
+        9,
+        len(labels),
+        1,
+        {"phones": np.array(labels)},
+        fields={"speaker": who},
+        latents=array * 1.0,
     )
 
 
@@ -209,19 +225,26 @@ def test_mean_over_contexts_comes_before_that_over_speakers(tmp_path) -> None:
     assert found["cells"] == 5
 
 
-def test_units_are_warped_with_x_first() -> None:
-    # One tied path of length 3 and one of length 4 through 2 x 3 distances: what X is decides which is taken.
-    x, y = [1, 2, 1], [2, 1, 2, 2]
-    costs = [[float(p != q) for q in y] for p in x]
-    forth, back = oracle.warp(costs), oracle.warp([list(column) for column in zip(*costs, strict=True)])
-    assert (forth, back) == pytest.approx((2 / 5, 2 / 4)) or forth != back
+def test_units_are_warped_with_x_first(monkeypatch) -> None:
+    # Which of several paths of the same sum is taken, and so its length, hangs on which sequence comes first.
+    split = [speech(seed, stride=1, labels=2) for seed in range(5)]
+    options = {"context": "any", "span": "single", "slicing": "standard", "field": "writer"}
+    sounds = [oracle.sounds(each, FRAMES["units"], stride=1, **options) for each in split]
+    forth = [oracle.abx_error(each, oracle.identical, across=False) for each in sounds]
+    warp = oracle.warp
+    monkeypatch.setattr(oracle, "warp", lambda costs: warp(list(zip(*costs, strict=True))))
+    back = [oracle.abx_error(each, oracle.identical, across=False) for each in sounds]
+    metric = partial(ABX, target="phones", context="any", field="writer", **WHOLE)
+    found = [score(metric(), each)["value"] / 100 for each in split]
+    assert found == pytest.approx(forth, abs=1e-12)
+    assert found != pytest.approx(back, abs=1e-3)
 
 
 @pytest.mark.parametrize(
     ("onset", "offset", "standard", "librilight"),
     [
-        ("0.2925", "0.4725", (15, 23), (15, 22)),  # the first items of the documentation of fastabx, at 50 Hz
-        ("0.3725", "0.5325", (19, 26), (19, 25)),
+        ("0.2925", "0.4725", (15, 24), (15, 23)),  # the first items of the documentation of fastabx, at 50 Hz
+        ("0.3725", "0.5325", (19, 27), (19, 26)),
         ("0.01", "0.03", (0, 2), (0, 1)),  # middles on both edges belong to it
         ("0.02", "0.04", (1, 2), (1, 1)),
         ("0.011", "0.029", (1, 1), (1, 0)),  # the middle of no frame
@@ -273,7 +296,8 @@ def test_sampled_error_is_that_of_the_whole_on_average() -> None:
     split = speech(1, labels=2, stride=1)
     common = {"target": "phones", "on": "latents", "context": "any", "field": "writer"}
     whole = score(ABX(**common, **WHOLE), split)["value"]
-    sampled = [score(ABX(**common, max_size_group=4, seed=seed), split)["value"] for seed in range(200)]
+    sampled = [score(ABX(**common, max_size_group=2, seed=seed), split)["value"] for seed in range(200)]
+    assert np.std(sampled) > 1
     assert np.mean(sampled) == pytest.approx(whole, abs=4 * np.std(sampled) / np.sqrt(200))
 
 
@@ -284,18 +308,38 @@ def test_labels_as_units_make_no_error_and_one_unit_makes_chance() -> None:
     assert score(ABX(**options), [single([4] * len(labels), labels)])["value"] == 50
 
 
-def test_equal_vectors_tie_as_units_do() -> None:
-    # Codewords as vectors hold the same as the units where all are equally far from each other.
-    draw = np.random.default_rng(0)
-    for seed in range(10):
+@pytest.mark.parametrize("distance", ["angular", "euclidean", "kl"])
+def test_indicators_of_units_tie_as_units_do(distance: str) -> None:
+    # Rounding breaks these ties elsewhere, and moves the score by several points.
+    for seed in range(5):
         split = speech(seed)
-        book = np.linalg.qr(draw.normal(size=(37, 37)))[0][:3].astype(np.float32)
-        items = [Evaluated(**{**vars(item), "values": book[item.codes[:, 0]]}) for item in split]
-        common = {"target": "phones", "field": "writer", "context": "any", **WHOLE}
-        units = score(ABX(**common), items)
-        for distance in ("angular", "euclidean"):
-            found = score(ABX(**common, on="values", distance=distance), items)
-            assert found["value"] == pytest.approx(units["value"], abs=0.5)
+        hot = [
+            Evaluated(**{**vars(item), "values": np.eye(37, dtype=np.float32)[item.codes[:, 0]]})
+            for item in split
+        ]
+        common = {"target": "phones", "field": "writer", "context": "any"}
+        units = score(ABX(**common), split)
+        assert score(ABX(**common, on="values", distance=distance), hot) == pytest.approx(units, abs=1e-9)
+
+
+def test_token_said_slowly_ties_with_itself() -> None:
+    # The mean along the path of a frame that is repeated is the frame's distance, whatever it is.
+    draw = np.random.default_rng(0)
+    vectors = draw.normal(size=(12, 5)).astype(np.float32)
+    labels = [0, 1, 0]
+    for x, other in vectors.reshape(6, 2, 5):
+        item = Evaluated(
+            "u",
+            np.zeros((5, 1), np.int64),
+            1,
+            5,
+            1,
+            {"phones": np.array([labels[0], labels[1], labels[2], labels[2], labels[2]])},
+            fields={"speaker": "s"},
+            latents=np.stack([x, other, other, other, other]),
+        )
+        found = score(ABX(target="phones", on="latents", context="any"), [item])
+        assert found["value"] == 75  # X = the first: a tie; X = the last: it is nearer to B
 
 
 def test_books_count_as_one_unit_or_one_by_one() -> None:
@@ -363,7 +407,9 @@ def test_names_that_do_not_exist_are_refused(options: dict, message: str) -> Non
 
 
 def test_nothing_to_compare_says_what_it_takes() -> None:
-    with pytest.raises(DataError, match="within speakers it takes two tokens of a label by one speaker beside"):
+    with pytest.raises(
+        DataError, match="within speakers it takes two tokens of a label by one speaker beside"
+    ):
         score(ABX(target="phones"), [single([1, 2], [0, 1])])
     with pytest.raises(DataError, match="across speakers it takes a label by two speakers beside another"):
         score(ABX(target="phones", speaker="across"), [single([1, 2], [0, 1])])
@@ -409,7 +455,7 @@ def test_item_behind_the_end_is_refused_and_cut_as_libri_light_does(tmp_path) ->
     path = tmp_path / "x.item"
     path.write_text(f"{HEADER}\nu 0.0 0.02 a - - s\nu 0.0 0.02 b - - s\nu 0.01 0.06 a - - s\n")
     item = Evaluated("u", np.array([[1], [2], [3]]), 4, 3, 1, frame_rate=100.0)
-    with pytest.raises(DataError, match="u: 'a' ends at 0.06 s, in frame 6 of 3"):
+    with pytest.raises(DataError, match=r"u: 'a' ends at 0.06 s, in frame 6 of 3"):
         ABX(item_file=path).update(item)
     assert score(ABX(item_file=path, slicing="librilight"), [item])["tokens"] == 3
 

@@ -68,7 +68,8 @@ PROMISES = {
 
 @pytest.fixture(autouse=True)
 def _fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)  # thousands of files; that they are durable is tested elsewhere
+    # Thousands of files; that they are durable is tested elsewhere.
+    monkeypatch.setattr("os.fsync", lambda _: None)
 
 
 def made(name: str, **options: bool) -> Format:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,17 @@ def test_an_image_bomb_is_refused_from_its_header(tmp_path):
     for width in (10_000, 20_000):  # Pillow warns about the first and refuses the second
         bomb = corpus(tmp_path / str(width), {"x.png": Image.new("1", (width, 10_000))})
         assert f"({width * 10_000} pixels) exceeds limit" in refusal(bomb)
+
+
+def test_what_a_scanner_notes_wrongly_beside_the_pixels_does_no_harm(tmp_path):
+    page = Image.fromarray(pixels())
+    folder = corpus(tmp_path / "c", {"x.tif": page})
+    page.save(folder / "x.tif", tiffinfo={282: (72.0,)})
+    content = (folder / "x.tif").read_bytes()
+    at = content.index(struct.pack("<HH", 282, 5))  # the resolution, as one fraction
+    twice = content[:at] + struct.pack("<HHLHH", 282, 3, 2, 72, 72) + content[at + 12 :]
+    (folder / "x.tif").write_bytes(twice)
+    assert only(folder).inputs.shape == (20, 32)
 
 
 def test_pixels_of_unknown_meaning_and_many_pages_are_refused(tmp_path):

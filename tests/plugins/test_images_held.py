@@ -22,12 +22,12 @@ def split() -> PictureSplit:
     return PictureSplit([f"p{number}" for number in range(10)], pixels, torch.arange(10) % 4)
 
 
-def drawn(monkeypatch, *, is_held: bool, rank: int = 0, ranks: int = 1, crop: int | None = None):
+def drawn(monkeypatch, *, is_held: bool, rank: int = 0, ranks: int = 1):
     if not is_held:
         monkeypatch.setattr(loader, "HeldSplit", OneByOne)
-    stream = Stream([crop or 16] * 10, 3 * (crop or 16), seed=4)
+    stream = Stream([16] * 10, 3 * 16, seed=4)
     found = loader.batches(
-        split(), stream, Position(), crop=crop, rank=rank, ranks=ranks, workers=0, device=torch.device("cpu")
+        split(), stream, Position(), crop=None, rank=rank, ranks=ranks, workers=0, device=torch.device("cpu")
     )
     return list(islice(found, 6))
 

@@ -18,6 +18,7 @@ from unitdisc_ema.rule import EMA
 from unitdisc_images import decoder as module
 from unitdisc_images.decoder import DeconvLevels
 from unitdisc_images.encoder import ResidualConv
+from unitdisc_none.rule import Identity
 from unitdisc_shared.rule import Shared
 from unitdisc_soft_em.rule import SoftEM
 
@@ -60,6 +61,16 @@ def test_the_decoder_keeps_the_contract(parameters):
     check_decoder(
         partial(DeconvLevels, channels=16, levels=7, **parameters), spec(8, 8), stride=16, grid=(2, 2)
     )
+
+
+def test_nats_of_half_the_precision_break_the_law():
+    class Half(DeconvLevels):
+        def nats(self, latents: Padded, batch: Batch) -> torch.Tensor:
+            nats = super().nats(latents, batch)
+            return nats.bfloat16() if torch.is_autocast_enabled("cpu") else nats
+
+    with pytest.raises(AssertionError, match=r"nats are \(B,\) float32, .*: they are torch\.bfloat16"):
+        check_decoder(partial(Half, channels=16, levels=7), spec(8, 8), stride=16, grid=(2, 2))
 
 
 def test_the_encoder_of_the_paper_gives_64_latents_of_16_pixels():
@@ -175,16 +186,13 @@ def test_samples_have_the_shares_of_their_levels():
             lambda: DeconvLevels(3, spec(8, 8), grid=(2, 3)),
             "2 x 3 latents cannot be doubled into 8 x 8 pixels",
         ),
-        (lambda: Shared(8, rule=torch.nn.Identity(), num_blocks=2), "quantises nothing"),
+        (lambda: Shared(8, rule=Identity(8), num_blocks=2), "quantises nothing"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_to_change(make, found):
-    identity = torch.nn.Identity
-    identity.num_codes = 0
     with pytest.raises(RecipeError) as error:
         make()
     assert found in str(error.value)
-    del identity.num_codes
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.tiny import command
+from unitdisc.errors import RecipeError
 from unitdisc.recipe import Recipe, available, read
 from unitdisc.recipe_files import matching
 from unitdisc.summary import summarize
@@ -77,6 +78,20 @@ def test_paper_b_has_640_codes_of_one_codebook_of_256():
         assert recipe.latents.dim == 10 * 512
     dense = read("images/paper_b/hard_em", preset="dense640")
     assert (dense.encoder.arguments["halvings"], dense.decoder.arguments["dense"]) == (4, (2, 2))
+
+
+def test_pictures_are_never_cut(tmp_path):
+    cropped = read("images/cifar10_8x128/bn", overrides=["train.crop=100"])
+    with pytest.raises(RecipeError, match=r"train\.crop: pictures are trained on as a whole"):
+        summarize(cropped)
+    for split in ("train", "test"):
+        np.savez(tmp_path / f"{split}.npz", images=np.zeros((2, 32, 32, 3), np.uint8))
+    small = (*TINY, "train.batch_frames=1000", "evaluate.batch_frames=1000")  # less than a picture has
+    name = "images/cifar10_8x128/bn"
+    done = command(
+        "run", name, "--preset", "small", f"data.root={tmp_path}", *small, "--out", tmp_path / "run"
+    )
+    assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize("name", ["cifar10_8x128/bn_reestimate", "paper_b/soft_em"])

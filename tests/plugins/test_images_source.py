@@ -136,6 +136,7 @@ def test_svhn_is_read_and_its_label_10_is_the_digit_0(tmp_path):
         ({"y": np.full((4, 1), 11)}, "label 10, accepted are 0 to 9"),
         ({"y": np.full((4, 1), 0.5)}, "no whole numbers"),
         ({"y": np.ones((3, 1))}, "for 4 pictures"),
+        ({"y": np.array([*"abcd"])}, "no whole numbers"),
         ({"X": np.zeros((4, 3), dtype=np.uint8)}, "X is uint8 of shape (4, 3)"),
     ],
 )
@@ -172,6 +173,7 @@ def test_dev_is_held_out_of_train_and_moves_with_its_seed(tmp_path):
 
 def test_limit_takes_the_first_and_refuses_other_splits(tmp_path):
     source = prepared(write_npz(tmp_path), limit={"test": 2})
+    assert source.checksum() != prepared(tmp_path).checksum()
     assert source.split("test").keys == ["test-000000", "test-000001"]
     assert len(source.split("train")) == 6
     assert "data.limit names 'tset', which is no split (accepted: test, train)" in message(
@@ -214,6 +216,20 @@ def test_featurize_takes_a_picture_and_nothing_else(tmp_path):
 )
 def test_a_wrong_array_is_named(tmp_path, changes, found):
     assert found in message(write_npz(tmp_path, **changes))
+
+
+def test_two_files_for_one_split_are_refused_and_foreign_members_passed_over(tmp_path):
+    np.savez(tmp_path / "a.npz", train_images=pictures(2))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("images", b"a folder of its own kind")
+    assert prepared(tmp_path).splits() == ("train",)
+    np.savez(tmp_path / "train.npz", images=pictures(2))
+    assert message(tmp_path).startswith("ROOT/train.npz: holds the split train, as another file does")
+
+
+def test_all_pictures_of_a_split_are_in_memory_once(tmp_path):
+    source = prepared(write_npz(tmp_path))
+    assert np.shares_memory(source.split("train").pixels.numpy(), source.split("train").pixels.numpy())
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
@@ -265,6 +281,15 @@ def test_the_pickled_version_is_refused_by_name_and_never_opened(tmp_path, place
     (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).write_bytes(pickle.dumps({"data": 1}))
     assert message(tmp_path).startswith(f"ROOT/{place}: the Python version of CIFAR is pickled")
+
+
+def test_archives_of_cifar_are_to_be_unpacked_and_only_the_python_version_is_called_pickled(tmp_path):
+    for name, found in (
+        ("cifar-10-python.tar.gz", "is pickled"),
+        ("cifar-10-binary.tar.gz", "accepted: CIFAR's binary version"),
+    ):
+        (tmp_path / name).write_bytes(b"\x1f\x8b")
+        assert found in message(tmp_path / name)
 
 
 def test_what_is_no_collection_is_told_what_is(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,11 @@ def test_every_alto_version_is_read(tmp_path, version):
 def test_the_text_of_the_lowest_index_counts(tmp_path):
     texts = "".join(
         f"<TextEquiv{index}><Unicode>{text}</Unicode></TextEquiv>"
-        for index, text in ((' index="2"', "worst"), (' index="1"', "best"), (' index="10"', "last"))
+        for index, text in (
+            (' index="2"', "worst"),
+            (' index="1"', "best"),
+            (f' index="{"9" * 5000}"', "last"),
+        )
     )
     plain = "".join(f"<TextEquiv><Unicode>{text}</Unicode></TextEquiv>" for text in ("first", "second"))
     folder = page_folder(tmp_path, page_line("l1", BOX, inner=texts), page_line("l2", BOX, inner=plain))
@@ -208,6 +213,7 @@ def test_other_measures_are_scaled_to_the_scan(tmp_path, unit, factor):
         ("a.xml", "1.png", "../../1.png"),
         ("a.xml", "1.png", "file:///c/1.png"),
         ("a.xml", "1.png", "1.jp2"),
+        ("a.xml", "1.Png", "1.Png"),
         ("a.xml", "a.png", ""),
         ("a.xml", "a.png", "x" * 5000 + ".png"),
     ],
@@ -272,6 +278,48 @@ def test_a_table_names_the_split_of_pages(tmp_path):
             list(PAGE(splits=table).read(tmp_path / "c"))
 
 
+def test_prefixes_of_namespaces_make_no_difference(tmp_path):
+    folder = page_folder(tmp_path, page_line("l1", BOX, text="a"))
+    text = (folder / "scan.xml").read_text().replace("xmlns=", "xmlns:pc=")
+    (folder / "scan.xml").write_text(re.sub(r"<(/?)(\w)", r"<\1pc:\2", text))
+    assert fields(PAGE(), folder, "text") == ["a"]
+
+
+def imported(*arguments: str | Path) -> list[str]:
+    result = CliRunner().invoke(command, ["import", "--from", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output.splitlines()
+
+
+def test_the_cache_is_used_again_until_the_description_or_the_scan_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNITDISC_CACHE", str(tmp_path / "cache"))
+    folder = page_folder(tmp_path / "c", page_line("l1", BOX))
+    (folder / "page").mkdir()
+    description = (folder / "scan.xml").rename(folder / "page" / "scan.xml")
+    _, first = imported("page", description)
+    assert imported("page", description) == ["lines: 1 text lines, imported before", first]
+    save(folder / "scan.png", np.full(SIZE[::-1], PAPER, np.uint8))
+    _, second = imported("page", description)
+    description.write_text(page_xml([page_line("l1", [*BOX, (150, 50)])], SIZE))
+    _, third = imported("page", description)
+    assert len({first, second, third}) == 3
+
+
+def test_an_edited_manifest_of_imported_pages_is_not_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNITDISC_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    imported("page", page_folder(tmp_path / "c", page_line("l1", BOX, text="ab")), "--out", out)
+    manifest = out / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace('"ab"', '"abc"'))
+    with pytest.raises(DataError, match=r"manifest\.jsonl: .*delete lines\.jsonl and import\.json"):
+        Lines(root=out, text=True).prepare()
+    for name in ("lines.jsonl", "import.json"):
+        (out / name).unlink()
+    source = Lines(root=out, text=True)
+    source.prepare()
+    assert source.targets["text"].vocab == ("a", "b", "c")
+
+
 @pytest.mark.parametrize("form", ["page", "alto"])
 def test_pages_become_a_corpus_by_one_command(tmp_path, monkeypatch, form):
     monkeypatch.setenv("UNITDISC_CACHE", str(tmp_path / "cache"))
@@ -281,9 +329,7 @@ def test_pages_become_a_corpus_by_one_command(tmp_path, monkeypatch, form):
     else:
         strings = '<String CONTENT="ab" HPOS="10" VPOS="30" WIDTH="40" HEIGHT="30"/>'
         folder = alto_folder(tmp_path / "c", alto_line("l1", box=ALTO_BOX, inner=strings))
-    arguments = ["import", "--from", form, str(folder), "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
-    assert result.exit_code == 0
+    imported(form, folder, "--out", tmp_path / "out")
     source = Lines(root=tmp_path / "out", text=True, labels=("words",))
     source.prepare()
     (example,) = source.split("train")

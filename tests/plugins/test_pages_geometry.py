@@ -214,19 +214,20 @@ def test_columns_and_places_are_inverse():
         np.testing.assert_allclose(place.columns(place.to_page(columns, np.array(row))), columns, atol=1e-9)
 
 
-def test_inside_matches_a_slow_count_of_crossings():
+def test_inside_matches_a_slow_count_of_rounds():
     rng = np.random.default_rng(1)
     for _ in range(20):
         outline = rng.uniform(-4, 24, (rng.integers(3, 9), 2))
         slow = np.zeros((20, 20), bool)
         for row in range(20):
             for column in range(20):
-                x, y, crossings = column + 0.5, row + 0.5, 0
+                x, y, rounds = column + 0.5, row + 0.5, 0
                 for (ax, ay), (bx, by) in zip(outline, [*outline[1:], outline[0]], strict=True):
                     if (ay <= y) != (by <= y) and ax + (y - ay) * (bx - ax) / (by - ay) <= x:
-                        crossings += 1
-                slow[row, column] = crossings % 2
+                        rounds += 1 if ay < by else -1
+                slow[row, column] = rounds != 0
         assert np.array_equal(inside(outline, (20, 20)), slow)
+        assert np.array_equal(inside(np.concatenate([outline, outline]), (20, 20)), slow)
 
 
 def test_background_is_the_peak_of_the_histogram():

@@ -82,6 +82,16 @@ def test_any_damage_is_a_message_and_never_a_traceback(tmp_path):
     assert outcomes == {32, "refused"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1", "windows-1252"])
+def test_every_encoding_that_xml_declares_is_read(tmp_path, encoding):
+    save(tmp_path / "scan.png", np.full(SIZE[::-1], PAPER, np.uint8))
+    text = page_xml([page_line("l1", BOX, text="caf\u00e9")], SIZE)
+    declared = text.replace("UTF-8", encoding.removesuffix("-sig").replace("latin-1", "ISO-8859-1"))
+    (tmp_path / "scan.xml").write_bytes(declared.encode(encoding))
+    (item,) = PAGE().read(tmp_path)
+    assert item.fields["text"] == "caf\u00e9"
+
+
 def test_files_that_are_too_large_or_too_deep_do_no_harm(tmp_path, monkeypatch):
     deep = page_xml(["<TextRegion>" * 50_000 + GOOD + "</TextRegion>" * 50_000], SIZE)
     save(tmp_path / "d" / "scan.png", np.full(SIZE[::-1], PAPER, np.uint8))

@@ -332,3 +332,6 @@ def test_decoder_says_what_it_cannot_explain():
     spec = FeatureSpec((32,), 1.0, "column", standardize=True)
     with pytest.raises(RecipeError, match=r"pixel_cnn explains columns .* standardised"):
         PixelCNN(6, spec, stride=4, conditions={})
+    pictures = FeatureSpec((3,), 1.0, "pixel", standardize=False, grid=(8, 8))
+    with pytest.raises(RecipeError, match=r"pixel_cnn explains columns .* one per pixel"):
+        PixelCNN(6, pictures, stride=4, conditions={})

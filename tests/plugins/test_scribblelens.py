@@ -189,6 +189,11 @@ def test_the_table_of_scribes_names_pages_by_its_patterns(pattern, pages, others
     assert [page for page in (pages + " " + others).split() if covers(pattern, page)] == pages.split()
 
 
+@pytest.mark.parametrize("pattern", ["(1-99999999999)", f"[1.0-{'9' * 5000}.0]", "[1.0-9.0]"])
+def test_numbers_that_no_page_has_take_no_time(pattern):
+    assert not covers(pattern, "9" * 5000)
+
+
 def test_rows_of_the_table_that_are_no_scribes_are_headings():
     table = Scribes("a line of words only\nname ID directory\n# x 1 nl/x\nx 1 somewhere/else\n\n")
     assert table.of(("nl", "unsupervised", "x", "1.0")).fields() == {"document": "x"}
@@ -283,7 +288,7 @@ def test_the_cache_is_used_again_until_the_zip_changes(tmp_path):
 def test_import_holds_one_image_at_a_time(tmp_path):
     side = 1000
     drawn = [
-        Drawn(f"{number}", "train", "x", lambda: np.zeros((side, side), np.uint8)) for number in range(12)
+        Drawn(f"{number}", "train", "x", (), lambda: np.zeros((side, side), np.uint8)) for number in range(12)
     ]
     import_drawn(drawn[:1], new(tmp_path / "warm"))
     tracemalloc.start()
@@ -306,8 +311,9 @@ def test_import_holds_one_image_at_a_time(tmp_path):
     ],
 )
 def test_lines_that_no_corpus_folder_can_hold_are_refused_where_they_were_found(tmp_path, change, message):
-    good = {"key": "a", "split": "train", "where": "list:7", "read": lambda: np.zeros((2, 3), np.uint8)}
-    drawn = [Drawn("b", "test", "list:1", good["read"]), Drawn(**{**good, **change})]
+    read = lambda: np.zeros((2, 3), np.uint8)  # noqa: E731
+    good = {"key": "a", "split": "train", "where": "list:7", "files": (), "read": read}
+    drawn = [Drawn("b", "test", "list:1", (), read), Drawn(**{**good, **change})]
     with pytest.raises(DataError, match=f"list:7: {message}"):
         import_drawn(drawn, new(tmp_path / "out"))
 

@@ -129,3 +129,22 @@ def test_the_recipe_is_the_transformer_of_the_paper_or_a_small_one(preset):
         assert sizes == {"hidden": 512, "layers": 6, "heads": 8, "inner": 2048}
         assert recipe.train.lr == pytest.approx((512 * 4000) ** -0.5, rel=0.01)
     assert (recipe.train.schedule, recipe.export.formats) == ("rsqrt", ())
+
+
+def test_a_recipe_of_tokens_is_checked_and_timed_without_data():
+    done = command(
+        "check", "translation/autoregressive", "--preset", "small", "train.batch_frames=50", "--time"
+    )
+    assert done.code == 0, done.err
+    assert "one of 4,000 tokens, 1 per token" in done.out
+    assert "time of a step" in done.out
+
+
+def test_a_head_cannot_look_at_tokens_as_if_they_were_measured():
+    head = "heads.probe={use: framewise, target: words, on: input}"
+    done = command("check", "translation/autoregressive", head)
+    assert done.code == 2
+    assert (
+        "the inputs are numbers of tokens, which a framewise head cannot look at; look at bottleneck"
+        in done.err
+    )

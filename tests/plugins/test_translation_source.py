@@ -197,10 +197,14 @@ def test_a_source_without_target_is_no_split_and_named_when_asked_for(folder):
 
 def test_a_file_without_text_for_training_is_refused(tmp_path):
     write(tmp_path, "train", [], [])
-    assert "data.vocab_size" in message(tmp_path)
-    assert "no split train (found: none); give train.en and train.de" in message(
+    assert (
+        message(tmp_path) == f"{tmp_path / 'train.en'}: holds no sentence to learn from; give a larger text"
+    )
+    write(tmp_path, "train", ["a b"], ["c d"])
+    assert "pieces, 330 are asked for; give more text" in message(tmp_path)
+    assert "no split train (found: none); give train.xx and train.yy" in message(
         tmp_path, source="xx", target="yy"
-    ).replace("xx", "en").replace("yy", "de")
+    )
     assert "no such folder" in message(tmp_path / "nowhere")
     with pytest.raises(RecipeError, match="root is not given"):
         Parallel().prepare()

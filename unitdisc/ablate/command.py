@@ -84,8 +84,9 @@ def ablate(wanted: Wanted, *, say: Callable[[str], None]) -> int:
         "".join(f"\n{wanted.folder / f'ablation.{end}'}" for end in ("txt", "md", "json", "png")).lstrip("\n")
     )
     _tell_unlogged(wanted.curves, outcomes, say)
-    if wanted.over is not None and not sweep.places(comparison, wanted.over):
-        say(f"warning: --over: {wanted.over!r} is no number of a recipe, and no run logged it")
+    if wanted.over is not None and len(found := set(sweep.places(comparison, wanted.over).values())) < 2:
+        reason = "has one value alone" if found else "is no number of a recipe, and no run logged it"
+        say(f"warning: --over: {wanted.over!r} {reason}; nothing is drawn over it")
     failed = [item.ended.code for item in outcomes if item.ended is not None]
     return next((code if code > 0 else _CRASHED for code in failed), 0)
 

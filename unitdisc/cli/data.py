@@ -152,7 +152,7 @@ def import_from(
             f"--as: found {', '.join(able) or 'no data source'} to import {kind}; name one that does"
         )
     ((name, component),) = able.items()
-    place = out.absolute() if out else _place(folder, f"{component!r} {use.plain()}", found, items)
+    place = out.absolute() if out else _place(folder, f"{component!r} {use.plain()}", items)
     summary: list[str] = []
 
     def make(part: Path) -> None:
@@ -164,17 +164,13 @@ def import_from(
     return f"{name}: {summary[0] if summary else f'{len(items):,} {kind}, imported before'}", place
 
 
-def _place(folder: Path, importer: str, reader: Reader, items: Sequence[Recorded | Drawn]) -> Path:
-    """Return where what was found in ``folder`` is kept; named by what it is made of.
-
-    A text line does not say which files its image comes from, so all that the reader was given count.
-    """
+def _place(folder: Path, importer: str, items: Sequence[Recorded | Drawn]) -> Path:
+    """Return where what was found in ``folder`` is kept; named by what it is made of."""
     total = hashlib.sha256(importer.encode())
-    given = (folder, *(value for value in vars(reader).values() if isinstance(value, Path)))
-    recordings = [item.path for item in items if isinstance(item, Recorded)]
-    files = recordings or [file for path in given for file in sorted((path, *path.rglob("*")))]
+    files: dict[Path, None] = {}
     for item in items:
         total.update(f"{item!r}\n".encode())
+        files |= dict.fromkeys(item.files if isinstance(item, Drawn) else (item.path,))
     for path in filter(Path.is_file, files):
         state = path.stat()
         total.update(f"{path} {state.st_size} {state.st_mtime_ns}\n".encode())

@@ -68,6 +68,11 @@ def command(
     warn_broken()
     if options and reader is None:
         raise RecipeError(f"{options[0]}: parameters belong to a reader; name it with --from NAME")
+    if skip_bad and reader is not None:
+        raise RecipeError(
+            f"--skip-bad: is for files without a manifest; what {reader} may leave out is a parameter of its own, "
+            f"see unitdisc plugins reader {reader}"
+        )
     run = load(run_folder)
     whole = corpus.resolve()
     folder = out or run_folder / "encoded" / ((whole.stem if whole.is_file() else whole.name) or "root")

@@ -21,6 +21,7 @@ import click
     is_flag=True,
     help="Merge equal neighbours into one unit, with durations beside where a format has room.",
 )
+@click.option("--book", type=click.IntRange(min=0), help="Write only this codebook of several.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder [default: RUN/units], replaced as a whole."
 )
@@ -32,6 +33,7 @@ def command(
     out: Path | None,
     *,
     deduplicate: bool,
+    book: int | None,
 ) -> None:
     """Write the units of RUN; KEY=VALUE are parameters of the formats.
 
@@ -45,7 +47,9 @@ def command(
     run = load(run_folder)
     told = f"stopped; what was there is kept; do it again with: unitdisc export {run_folder}"
     with interruptible(told), run.folder.locked():
-        files = steps.export_units(run, formats=formats, splits=splits, options=options, folder=out)
+        files = steps.export_units(
+            run, formats=formats, splits=splits, options=options, book=book, folder=out
+        )
     folder = out or run.folder.units
     for name in files:
         click.echo(folder / name)

@@ -19,7 +19,7 @@ import click
     "--over",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Examples on which error and bits are measured [default: those shown].",
+    help="Examples on which bits and error are measured [default: those shown].",
 )
 @click.option(
     "--temperature",
@@ -54,7 +54,10 @@ def command(
     Of one RUN: originals, what the decoder expects given their units, a draw given the same units (where the
     decoder can draw), and a draw of codes and all from a prior (where a head is one). Of several runs on the same
     data: originals on top, then a row of reconstructions per run. Beside it samples.json says what was drawn, and
-    gives error and bits per dimension of each run with their spread over seeds.
+    gives bits per dimension and the error of each run with their spread over seeds.
+
+    A decoder that explains each pixel by those before it, such as pixel_cnn, expects no picture as a whole: shown is
+    the likeliest value of one pixel after the other, which has no error worth a name and takes seconds a line.
     """
     from unitdisc.run import load
     from unitdisc.sample import META, PICTURE, sample

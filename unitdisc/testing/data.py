@@ -11,6 +11,7 @@ import torch
 
 from unitdisc.data import DataSource, Example, FeatureSpec, HeldSplit, Split, collate
 from unitdisc.errors import DataError
+from unitdisc.parts import Padded
 from unitdisc.testing.laws import require
 
 if TYPE_CHECKING:
@@ -172,12 +173,17 @@ def _holds(examples: HeldSplit) -> None:
     chosen = [len(examples) - 1, 0]
     found = examples.to(torch.device("cpu")).batch(chosen)
     expected = collate([examples[index] for index in chosen])
-    pairs = [(found.inputs, expected.inputs)]
-    pairs += [(found.targets[name], target) for name, target in expected.targets.items()]
     right = found.keys == expected.keys and found.num_frames == expected.num_frames
-    for one, other in pairs:
-        right = right and torch.equal(one.values, other.values) and torch.equal(one.lengths, other.lengths)
+    for one, other in ((found.targets, expected.targets), (found.conditions, expected.conditions)):
+        right = right and one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    right = right and _same(found.inputs, expected.inputs)
     require(right, law, f"that of {found.keys} is another")
+
+
+def _same(one: Tensor | Padded, other: Tensor | Padded) -> bool:
+    if isinstance(one, Padded) and isinstance(other, Padded):
+        return torch.equal(one.values, other.values) and torch.equal(one.lengths, other.lengths)
+    return isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and torch.equal(one, other)
 
 
 def _checksum(source: DataSource) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from unitdisc.parts import Batch, Decoder, Head, Padded
+from unitdisc.parts import Batch, Decoder, Head, Likelihood, Padded
 from unitdisc.testing.laws import (
     noise,
     require,
@@ -56,6 +56,7 @@ def check_explained(build: Build, latents: Padded, batch: Batch, *, sends_gradie
     _weighted_by_frames(build, latents, batch)
     _padding(build, latents, batch)
     _gradients(build, latents, batch, sends_gradient=sends_gradient)
+    _half_precision(build, latents, batch)
 
 
 def _loss(build: Build, latents: Padded, batch: Batch) -> None:
@@ -120,6 +121,16 @@ def _gradients(build: Build, latents: Padded, batch: Batch, *, sends_gradient: b
         require(reached == 0, "a probe sends no gradient back", f"{reached} latents get one")
     leaked = int((gradient[~latents.mask] != 0).any(-1).sum())
     require(leaked == 0, "padding changes nothing", f"{leaked} latents of padding get a gradient")
+
+
+def _half_precision(build: Build, latents: Padded, batch: Batch) -> None:
+    law = "nats are (B,) float32, whatever the precision around them"
+    part = build().eval()
+    if isinstance(part, Likelihood):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            nats = part.nats(latents, batch)
+        right = nats.dtype == torch.float32 and nats.shape == (len(batch.keys),)
+        require(right, law, f"they are {nats.dtype} of shape {tuple(nats.shape)}")
 
 
 def _unknown(batch: Batch) -> Batch:

@@ -50,6 +50,8 @@ def _check_recorded(item: Recorded) -> None:
 
 
 def _check_drawn(item: Drawn) -> None:
+    is_there = bool(item.files) and all(path.is_file() for path in item.files)
+    require(is_there, "files name what a line is made of", f"those of {item.key} are {item.files}")
     image = item.read()
     is_grey = image.dtype == np.uint8 and image.ndim == 2 and image.size > 0
     law = "read gives an image (H, W) of uint8, neither of them 0"
