@@ -103,7 +103,7 @@ def test_every_name_in_the_table_is_installed_and_every_installed_name_stands_th
     from unitdisc import plugins
 
     table = README.partition("## What is inside")[2].partition("\n`unitdisc plugins`")[0]
-    named = set(re.findall(r"`([a-z_]+)`", table))
+    named = set(re.findall(r"`([a-z_0-9]+)`", table))
     bundled = {
         name
         for kind in plugins.KINDS
