@@ -17,8 +17,9 @@ from unitdisc.align import align, best_path, meetings, runs_of, spans_of, transc
 from unitdisc.data import DataSource, Example, FeatureSpec, Split
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.model import Model, Project
-from unitdisc.parts import Bottleneck, Encoder, Padded, Quantized, Transcriber
+from unitdisc.parts import Bottleneck, Encoder, Padded, Quantized
 from unitdisc.settings import Latents
+from unitdisc.transcript import Transcriber
 from unitdisc_handwriting.source import Lines
 from unitdisc_speech.source import Speech
 

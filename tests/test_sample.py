@@ -17,8 +17,9 @@ from tests import tiny
 from tests.tiny import command
 from unitdisc.data import collate
 from unitdisc.errors import RecipeError
+from unitdisc.likelihood import Prior
 from unitdisc.looks import Looker
-from unitdisc.parts import Padded, Prior
+from unitdisc.parts import Padded
 from unitdisc.report.gallery import gallery
 from unitdisc.report.picture import Band, bands
 from unitdisc.run import load

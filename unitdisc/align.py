@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.infer import passes
-from unitdisc.parts import Transcriber
+from unitdisc.transcript import Transcriber
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -70,6 +70,11 @@ def barrier() -> None:
             dist.barrier()
 
 
+def total(number: float, device: torch.device) -> float:
+    """Return the sum of ``number`` over ranks."""
+    return float(all_sum_(torch.tensor(number, dtype=torch.float64, device=device)))
+
+
 def sum_gradients_(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Sum the gradients over all ranks in place, in buckets; a missing gradient counts as zeros.
 

@@ -16,9 +16,12 @@ from torch import Tensor
 from unitdisc.data import Example, Split
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.infer import batches, passes
+from unitdisc.likelihood import Likelihood
 from unitdisc.metric import Evaluated, Metric
 from unitdisc.missing import without_missing
-from unitdisc.parts import Batch, Likelihood, Padded, Place, Translator
+from unitdisc.parts import Batch, Padded, Place
+from unitdisc.shuffle import shuffled_codes, shuffled_latents, shuffled_looks
+from unitdisc.transcript import Translator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,7 +49,7 @@ def evaluate(model: Model, split: Split, recipe: Recipe) -> dict[str, Any]:
         name: use.build() for name, use in recipe.metrics.items() if metrics[name].has_chance
     }
     rng = np.random.Generator(np.random.PCG64(recipe.evaluate.seed))
-    shuffled = _shuffled([codes[index] for index in range(len(split))], rng)
+    shuffled = shuffled_codes([codes[index] for index in range(len(split))], rng)
     losses_chance = _score(model, split, _shuffled_views(model, split, frames, shuffled, rng), chance)
     found = {}
     for name, metric in metrics.items():
@@ -156,10 +159,10 @@ def _shuffled_views(
     """Yield the split with ``codes`` in place of its own; without codes, with the latents of a batch shuffled."""
     if model.bottleneck.num_codes == 0:
         for passed in passes(model, split, batch_frames=batch_frames):
-            seen = _shuffled_latents(passed.seen, rng)
+            seen = shuffled_latents(passed.seen, rng)
             looks = model.views(passed.batch.inputs, passed.latents, seen, passed.quantized.codes)
             found = [codes[index] for index in passed.indices]
-            yield View(passed.indices, passed.batch, seen, seen, _shuffled_looks(looks, rng), found)
+            yield View(passed.indices, passed.batch, seen, seen, shuffled_looks(looks, rng), found)
         return
     for indices, batch in batches(model, split, batch_frames=batch_frames):
         rows = [torch.from_numpy(codes[index]) for index in indices]
@@ -168,7 +171,7 @@ def _shuffled_views(
         lengths = torch.tensor([len(row) for row in rows], device=device)
         seen = Padded(model.bottleneck.lookup(padded.to(device)), lengths)
         latents = model.encode(batch.inputs) if "encoder" in model.places.values() else None
-        looks = _shuffled_looks(model.views(batch.inputs, latents, seen, padded.to(device)), rng)
+        looks = shuffled_looks(model.views(batch.inputs, latents, seen, padded.to(device)), rng)
         yield View(indices, batch, seen, seen, looks, [codes[index] for index in indices])
 
 
@@ -291,25 +294,3 @@ def _losses(model: Model, view: View, nats: Callable[[str], Tensor]) -> dict[str
         found[name] = loss
         found |= {f"{name}.{key}": value for key, value in numbers.items()}
     return found
-
-
-def _shuffled(codes: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-    """Return the same units in random order over the whole split, in sequences of the same lengths."""
-    if not codes:
-        return []
-    pooled = np.concatenate(codes)
-    edges = np.cumsum([len(sequence) for sequence in codes])[:-1]
-    return np.split(pooled[rng.permutation(len(pooled))], edges)
-
-
-def _shuffled_looks(looks: dict[Place, Padded], rng: np.random.Generator) -> dict[Place, Padded]:
-    """Shuffle what stands before the bottleneck as well; what stands behind it is shuffled already."""
-    before = ("encoder", "input")
-    return {place: _shuffled_latents(seen, rng) if place in before else seen for place, seen in looks.items()}
-
-
-def _shuffled_latents(latents: Padded, rng: np.random.Generator) -> Padded:
-    values = latents.values.clone()
-    valid = values[latents.mask]
-    values[latents.mask] = valid[torch.from_numpy(rng.permutation(len(valid))).to(valid.device)]
-    return Padded(values, latents.lengths)

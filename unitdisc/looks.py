@@ -12,7 +12,8 @@ from unitdisc import device
 from unitdisc.data import Example, Split
 from unitdisc.errors import RecipeError
 from unitdisc.infer import as_units, passes
-from unitdisc.parts import Decoder, Likelihood, Padded, Prior
+from unitdisc.likelihood import Likelihood, Prior
+from unitdisc.parts import Decoder, Padded
 from unitdisc.suggest import hint
 
 if TYPE_CHECKING:

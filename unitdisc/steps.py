@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unitdisc import checkpoint, device, distributed, export, plugins, report_run, scoring, standardize
+from unitdisc import checkpoint, device, distributed, export, report_run, run_record, scoring, standardize
 from unitdisc.deterministic import deterministic
 from unitdisc.display import Display
 from unitdisc.errors import DataError, RecipeError
@@ -276,30 +274,9 @@ def _begin(
         standardize.measure_(model.standardize, trainer.split)
     distributed.broadcast_([*model.parameters(), *model.buffers()])
     if distributed.rank() == 0:
-        write_text(folder.record, json.dumps(_record(trainer, source, checksum), indent=1) + "\n")
+        write_text(folder.record, json.dumps(run_record.facts(trainer, source, checksum), indent=1) + "\n")
     distributed.barrier()
     display.say(
-        f"training on {_device_name(trainer.device)}: {len(trainer.split):,} examples, "
+        f"training on {run_record.device_name(trainer.device)}: {len(trainer.split):,} examples, "
         f"{sum(p.numel() for p in model.parameters()):,} parameters"
     )
-
-
-def _record(trainer: Trainer, source: DataSource, checksum: str) -> dict[str, Any]:
-    return {
-        "recipe": trainer.recipe.name,
-        "recipe_sha256": trainer.recipe.digest(),
-        "seed": trainer.recipe.seed,
-        "device": _device_name(trainer.device),
-        "processes": distributed.world_size(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
-        "plugins": plugins.origins(),
-        "data": {"sha256": checksum, "train_examples": len(trainer.split)},
-        "targets": {name: [spec.kind, list(spec.vocab)] for name, spec in source.targets.items()},
-        "conditions": {name: list(values) for name, values in source.conditions.items()},
-    }
-
-
-def _device_name(chosen: torch.device) -> str:
-    return torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"CPU ({platform.machine()})"

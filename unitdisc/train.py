@@ -154,7 +154,8 @@ class Trainer:
         for part in self.model.parts():
             part.before_step(progress)
         self.optimizer.zero_grad(set_to_none=True)
-        taken = self._accumulate(batches, self._frames(batches))
+        frames = distributed.total(sum(batch.num_frames for batch in batches), self.device)
+        taken = self._accumulate(batches, max(frames, 1.0))
         # (2,): ranks with non-finite latents, ranks asked to stop.
         shared = torch.tensor([taken.is_bad, stop], dtype=torch.float64, device=self.device)
         bad, stops = distributed.all_sum_(shared).tolist()
@@ -178,13 +179,6 @@ class Trainer:
             self.average.update(self.model, step)
         policies.carry_out(self.model, self.optimizer, self.average, step=step)
         return [{"step": step, **event} for part in self.model.parts() for event in part.events()]
-
-    def _frames(self, batches: list[Batch]) -> float:
-        """Return the valid frames of the step over all ranks, at least 1."""
-        frames = torch.tensor(
-            float(sum(batch.num_frames for batch in batches)), dtype=torch.float64, device=self.device
-        )
-        return max(distributed.all_sum_(frames).item(), 1.0)
 
     def _accumulate(self, batches: list[Batch], frames: float) -> Taken:
         """Add up the gradients of the loss per frame of the whole step, which has ``frames`` of them."""

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-from unitdisc.parts import Batch, Decoder, Likelihood, Padded
+from unitdisc.likelihood import Likelihood
+from unitdisc.parts import Batch, Decoder, Padded
 from unitdisc_handwriting.grey import bits, check_lines, grey_levels, told
 
 if TYPE_CHECKING:

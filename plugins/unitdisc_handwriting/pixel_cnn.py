@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from unitdisc.errors import RecipeError
 from unitdisc.layers.pixel_cnn import GatedPixelCNN
-from unitdisc.parts import Batch, Decoder, Likelihood, Padded
+from unitdisc.likelihood import Likelihood
+from unitdisc.parts import Batch, Decoder, Padded
 from unitdisc_handwriting.grey import bits, check_lines, grey_levels, told
 
 if TYPE_CHECKING:

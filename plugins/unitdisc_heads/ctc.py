@@ -10,7 +10,8 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from unitdisc.data import TargetSpec
-from unitdisc.parts import Batch, Padded, Transcriber
+from unitdisc.parts import Batch, Padded
+from unitdisc.transcript import Transcriber
 from unitdisc_heads.beam import likeliest
 from unitdisc_heads.mixer import Mixer
 from unitdisc_heads.readout import Readout, vocab

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from unitdisc.errors import RecipeError
-from unitdisc.parts import Batch, Decoder, Likelihood, Padded
+from unitdisc.likelihood import Likelihood
+from unitdisc.parts import Batch, Decoder, Padded
 from unitdisc_images.residual import Dense, Residual
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unitdisc.parts import Padded, Prior
+from unitdisc.likelihood import Prior
+from unitdisc.parts import Padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

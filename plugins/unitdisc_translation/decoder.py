@@ -12,7 +12,9 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from unitdisc.errors import RecipeError
-from unitdisc.parts import Batch, Decoder, Likelihood, Padded, Translator
+from unitdisc.likelihood import Likelihood
+from unitdisc.parts import Batch, Decoder, Padded
+from unitdisc.transcript import Translator
 from unitdisc_translation.search import beam_search, greedy
 from unitdisc_translation.transformer import Cache, DecoderLayer, EncoderLayer, Stack, positions
 from unitdisc_translation.vocabulary import PAD, START, UNKNOWN

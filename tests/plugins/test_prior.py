@@ -17,8 +17,9 @@ from unitdisc import steps
 from unitdisc.errors import RecipeError
 from unitdisc.evaluate import evaluate
 from unitdisc.infer import codes_of
+from unitdisc.likelihood import Prior
 from unitdisc.model import build
-from unitdisc.parts import Batch, Padded, Prior
+from unitdisc.parts import Batch, Padded
 from unitdisc.recipe import Recipe, Use
 from unitdisc.testing import check_prior
 from unitdisc_ema.rule import EMA

@@ -61,10 +61,10 @@ def command(
     from unitdisc.align import transcriber
     from unitdisc.cli import warn_broken
     from unitdisc.errors import StorageError
-    from unitdisc.parts import Transcriber
     from unitdisc.run import load
     from unitdisc.stopping import interruptible
     from unitdisc.storage import new_folder, write_text
+    from unitdisc.transcript import Transcriber
 
     warn_broken()
     if out.exists():

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from unitdisc.parts import Batch, Decoder, Head, Likelihood, Padded
+from unitdisc.likelihood import Likelihood
+from unitdisc.parts import Batch, Decoder, Head, Padded
 from unitdisc.testing.laws import (
     noise,
     require,

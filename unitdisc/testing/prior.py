@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from unitdisc.parts import Batch, Padded, Prior
+from unitdisc.likelihood import Prior
+from unitdisc.parts import Batch, Padded
 from unitdisc.testing.explained import check_explained
 from unitdisc.testing.laws import noise, require, require_close, spoil, supply
 
