@@ -12,11 +12,13 @@ from annotated_types import Ge, Gt
 
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.metric import Metric
+from unitdisc_abx.blocks import Frames
 from unitdisc_abx.carried import carried, field_value, frame_target
 from unitdisc_abx.cells import Limits, groups
 from unitdisc_abx.frame_distances import checked, frame_distance
 from unitdisc_abx.item_file import read_items
-from unitdisc_abx.scoring import Frames, Score, score
+from unitdisc_abx.means import Score
+from unitdisc_abx.scoring import score
 from unitdisc_abx.tokens import Token, labelled
 
 if TYPE_CHECKING:
@@ -146,8 +148,7 @@ class ABX(Metric):
             starts, lengths = (np.array(column, np.int64) for column in list(zip(*places, strict=True))[1:])
             frames = Frames(torch.cat([frames for frames, _ in heard]), starts, lengths)
             found = groups(tokens, speaker=self._speaker, context=self._context, limits=self._limits)
-            with torch.inference_mode():
-                score(found, frames, self._distance, total)
+            score(found, frames, self._distance, total)
         if not total.cells:
             raise DataError(self._nothing(total, len(tokens)))
         error, pairs = total.mean()

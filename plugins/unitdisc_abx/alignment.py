@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-_NUMBERS = 2**16
-"""Of a diagonal over the pairs of a chunk: more do not fit into a core's cache, fewer keep threads waiting."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_CELLS = 2**17
+"""Of a chunk of pairs, whose distances then stay in a core's cache; one pair may have more."""
+
+_WASTE = 2**14
+"""Cells that may be computed for nothing, so that pairs of other lengths need no chunk of their own."""
 
 _FAR = 2**62
 """More than any path costs, and little enough that a distance may be added."""
+
+_MAGIC = 1.5 * 2.0**52
+"""What is added to this is rounded to a whole number, which the last bits then hold."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,16 @@ class Pairs:
     def __getitem__(self, index: np.ndarray) -> Pairs:
         return Pairs(self.starts[index], self.strides[index], self.rows[index], self.columns[index])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Pairs]) -> Pairs:
+        """Return the pairs of all parts."""
+        return cls(
+            np.concatenate([part.starts for part in parts]),
+            np.concatenate([part.strides for part in parts]),
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.columns for part in parts]),
+        )
+
 
 class Packing:
     """Sums of distances, lengths of paths and which path is preferred, side by side in whole numbers.
@@ -56,11 +75,15 @@ class Packing:
         self.worse = 2**self.length_bits
         """Added to a path that loses a tie."""
         self.clear = ~(3 * self.worse)
+        self._magic = torch.tensor(_MAGIC, dtype=torch.float64)
+        # What the magic number leaves above the whole one, times 2^shift, is taken off again; numbers wrap around.
+        left = (int(self._magic.view(torch.int64)) << self.shift) - 1
+        self._left = torch.tensor((-left + 2**63) % 2**64 - 2**63)
 
-    def pack(self, distances: torch.Tensor) -> np.ndarray:
+    def pack(self, distances: torch.Tensor) -> torch.Tensor:
         """Return distances (...) float64 as int64, each a path of length 1; overwrites them."""
-        packed: np.ndarray = distances.mul_(self.scale).round_().long().mul_(2**self.shift).add_(1).numpy()
-        return packed
+        rounded = torch.add(self._magic, distances, alpha=self.scale, out=distances).view(torch.int64)
+        return torch.add(self._left, rounded, alpha=2**self.shift, out=rounded)
 
     def unpack(self, packed: np.ndarray) -> np.ndarray:
         """Return the sums (...) over the lengths."""
@@ -81,26 +104,36 @@ def align(packed: np.ndarray, pairs: Pairs, packing: Packing) -> np.ndarray:
         packing: What packed them.
     """
     aligned = np.empty(len(pairs))
-    # Neighbours are alike in both lengths, so that few cells are computed for nothing where a chunk mixes them.
-    order = np.lexsort((np.where(pairs.rows % 2, pairs.columns, -pairs.columns), pairs.rows))
-    chunks, first = [], 0
-    while first < len(order):
-        shorter = min(pairs.rows[order[first]], pairs.columns[order[first]])
-        last = first + max(1, _NUMBERS // int(shorter))
-        chunks.append(order[first:last])
-        first = last
-
-    def run(chunk: np.ndarray) -> None:
+    for chunk in _chunks(pairs):
         aligned[chunk] = packing.unpack(_align_chunk(packed, pairs[chunk], packing))
-
-    threads = min(torch.get_num_threads(), len(chunks))
-    if threads <= 1:
-        for chunk in chunks:
-            run(chunk)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(run, chunks))
     return aligned
+
+
+def _chunks(pairs: Pairs) -> Iterator[np.ndarray]:
+    """Yield which pairs are aligned together: those of the same lengths, or of similar ones where these are few."""
+    longest = int(pairs.columns.max()) + 1
+    lengths = pairs.rows.astype(np.int64) * longest + pairs.columns
+    order = np.argsort(lengths)
+    ordered = lengths[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    ends = np.append(starts[1:], len(ordered))
+    first, true, widest = 0, 0, (0, 0)
+    for start, end, key in zip(starts.tolist(), ends.tolist(), ordered[starts].tolist(), strict=True):
+        rows, columns = divmod(key, longest)
+        wider = max(widest[0], rows), max(widest[1], columns)
+        more = true + (end - start) * rows * columns
+        if start > first and (end - first) * wider[0] * wider[1] - more > _WASTE:
+            yield from _pieces(order[first:start], widest[0] * widest[1])
+            first, wider, more = start, (rows, columns), (end - start) * rows * columns
+        true, widest = more, wider
+    yield from _pieces(order[first:], widest[0] * widest[1])
+
+
+def _pieces(chunk: np.ndarray, cells: int) -> Iterator[np.ndarray]:
+    """Cut a chunk of pairs with so many cells each."""
+    size = max(1, _CELLS // cells)
+    for first in range(0, len(chunk), size):
+        yield chunk[first : first + size]
 
 
 def _align_chunk(packed: np.ndarray, pairs: Pairs, packing: Packing) -> np.ndarray:

@@ -47,10 +47,12 @@ class FrameDistance(ABC):
 
 
 class Angular(FrameDistance):
-    """The angle between two frames over pi, in [0, 1]; ZeroSpeech calls it cosine.
+    """The angle between two frames, in [0, pi]; ZeroSpeech calls it cosine.
+
+    Elsewhere it is divided by pi, which changes no comparison.
 
     Args:
-        zero_frames: What a frame of zeros is, which has no angle. "far": at distance 1 from all others and 0 from
+        zero_frames: What a frame of zeros is, which has no angle. "far": at the largest distance from all others and 0 from
             another one, as in libri-light. "diagonal": a frame whose numbers are all equal, as fastabx takes it.
     """
 
@@ -58,9 +60,9 @@ class Angular(FrameDistance):
         self.is_far = zero_frames == "far"
 
     def largest(self, frames: Tensor) -> float:
-        """Return 1."""
+        """Return pi."""
         del frames
-        return 1.0
+        return math.pi
 
     def left(self, frames: Tensor) -> Tensor:
         """Return frames of length 1 with a number more, whose products push frames of zeros to the ends."""
@@ -79,7 +81,7 @@ class Angular(FrameDistance):
     def between(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the distances (N, M) float64."""
         angles = (left @ right.T).clamp_(-1, 1).acos_()
-        return torch.threshold_(angles, _SMALL, 0).div_(math.pi)
+        return torch.threshold_(angles, _SMALL, 0)
 
 
 class Euclidean(FrameDistance):

@@ -23,9 +23,11 @@ import numpy as np
 import torch
 from measurement import alone, arguments, facts, show, spread, text
 
+from unitdisc_abx.blocks import Frames
 from unitdisc_abx.cells import Limits, groups
 from unitdisc_abx.frame_distances import frame_distance
-from unitdisc_abx.scoring import Frames, Score, score
+from unitdisc_abx.means import Score
+from unitdisc_abx.scoring import score
 from unitdisc_abx.tokens import Token
 
 if TYPE_CHECKING:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from tests.plugins import abx_oracle as oracle
-from unitdisc_abx import alignment, scoring
+from tests.plugins.metric_oracles import score
+from tests.plugins.test_abx import speech
+from unitdisc_abx import alignment, blocks
+from unitdisc_abx.abx import ABX
 from unitdisc_abx.alignment import Packing, Pairs
 from unitdisc_abx.frame_distances import frame_distance
 
-NAMES = {"angular": oracle.angular, "euclidean": oracle.euclidean, "kl": oracle.kl}
+NAMES = {
+    "angular": lambda p, q: math.pi * oracle.angular(p, q),
+    "euclidean": oracle.euclidean,
+    "kl": oracle.kl,
+}
 
 
 def table(costs: list[np.ndarray]) -> tuple[np.ndarray, Pairs]:
@@ -27,13 +34,14 @@ def table(costs: list[np.ndarray]) -> tuple[np.ndarray, Pairs]:
 
 def align(flat: np.ndarray, pairs: Pairs) -> np.ndarray:
     packing = Packing(float(flat.max()), int(max(pairs.rows.max(), pairs.columns.max())))
-    return alignment.align(packing.pack(torch.from_numpy(flat.copy())), pairs, packing)
+    return alignment.align(packing.pack(torch.from_numpy(flat.copy())).numpy(), pairs, packing)
 
 
 @pytest.mark.parametrize("kind", ["units", "vectors"])
-@pytest.mark.parametrize("numbers", [8, 2**15])
-def test_pairs_together_are_pairs_alone(kind: str, numbers: int, monkeypatch) -> None:
-    monkeypatch.setattr(alignment, "_NUMBERS", numbers)
+@pytest.mark.parametrize(("cells", "waste"), [(8, 0), (8, 2**14), (2**17, 0), (2**17, 2**14)])
+def test_pairs_together_are_pairs_alone(kind: str, cells: int, waste: int, monkeypatch) -> None:
+    monkeypatch.setattr(alignment, "_CELLS", cells)
+    monkeypatch.setattr(alignment, "_WASTE", waste)
     draw = np.random.default_rng(0)
     costs = []
     for _ in range(400):
@@ -69,20 +77,6 @@ def test_exchanging_both_sequences_can_change_the_length_of_tied_paths() -> None
     assert 0 < (forth != back).sum() < 50
 
 
-def test_threads_change_nothing() -> None:
-    draw = np.random.default_rng(2)
-    flat, pairs = table([draw.random(draw.integers(1, 9, 2)) for _ in range(300)])
-    before = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alignment, "_NUMBERS", 16)
-        torch.set_num_threads(1)
-        alone = align(flat, pairs)
-        torch.set_num_threads(3)
-        together = align(flat, pairs)
-    torch.set_num_threads(before)
-    assert (alone == together).all()
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dim", [1, 3, 40])
 def test_frame_distances_are_those_of_the_formulas(name: str, dim: int) -> None:
@@ -113,18 +107,17 @@ def test_equal_frames_are_at_distance_zero_at_any_scale(scale: float) -> None:
 def test_frames_of_zeros_are_far_or_on_the_diagonal() -> None:
     frames = torch.tensor([[0.0, 0, 0, 0], [1, 2, 3, 4], [-1, -2, -3, -4], [0, 0, 0, 0]])
     far, diagonal = frame_distance("angular", "far"), frame_distance("angular", "diagonal")
-    assert far.between(far.left(frames), far.right(frames))[0].tolist() == [0, 1, 1, 0]
-    angle = math.acos(5 / math.sqrt(30)) / math.pi
+    assert far.between(far.left(frames), far.right(frames))[0].tolist() == [0, math.pi, math.pi, 0]
+    angle = math.acos(5 / math.sqrt(30))
     found = diagonal.between(diagonal.left(frames), diagonal.right(frames))[0].tolist()
-    assert found == pytest.approx([0, angle, 1 - angle, 0], abs=1e-6)
+    assert found == pytest.approx([0, angle, math.pi - angle, 0], abs=1e-6)
 
 
-@pytest.mark.parametrize("limits", list(pairwise([1, 20, 300, 2**20])))
-def test_size_of_blocks_changes_nothing(limits: tuple[int, int], monkeypatch) -> None:
-    from tests.plugins.metric_oracles import score
-    from tests.plugins.test_abx import speech
-    from unitdisc_abx.abx import ABX
-
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("limits", [(1, 1, 1), (20, 7, 300), (2**21, 20, 1000), (2**21, 2**16, 2**23)])
+def test_sizes_of_blocks_and_threads_change_nothing(
+    threads: int, limits: tuple[int, ...], monkeypatch
+) -> None:
     split = speech(5, stride=1)
     for speaker in ("within", "across"):
         options = {
@@ -134,8 +127,13 @@ def test_size_of_blocks_changes_nothing(limits: tuple[int, int], monkeypatch) ->
             "field": "writer",
             "speaker": speaker,
         }
-        expected = score(ABX(**options, max_size_group=None), split)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(scoring, "_BLOCK", limits[0])
-            patch.setattr(scoring, "_WAITING", limits[1])
-            assert score(ABX(**options, max_size_group=None), split) == expected
+        make = partial(ABX, **options, max_size_group=None)
+        expected = score(make(), split)
+        before = torch.get_num_threads()
+        with monkeypatch.context() as patch:
+            for name, limit in zip(("_BLOCK", "_TILE", "_BATCH"), limits, strict=True):
+                patch.setattr(blocks, name, limit)
+            torch.set_num_threads(threads)
+            assert score(make(), split) == expected
+            assert torch.get_num_threads() == threads
+            torch.set_num_threads(before)
