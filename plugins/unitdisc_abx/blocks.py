@@ -9,25 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unitdisc_abx.alignment import Packing, Pairs
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from unitdisc_abx.alignment import Packing
     from unitdisc_abx.cells import Group
     from unitdisc_abx.frame_distances import FrameDistance
 
-_BLOCK = 2**21
-"""Frame distances of a block; one token of X may have more."""
+_BATCH = 2**21
+"""Frame distances of a batch of blocks; those of one token of X may be more."""
 
-_TILE = 2**16
-"""Of them that are found at once, so that what is done to them stays in a core's cache."""
-
-_BATCH = 2**23
-"""Of a batch, in which pairs of the same lengths come together."""
-
-_PAIRS = 2**20
-"""Pairs of tokens of a batch."""
+_TILE = 2**8
+"""Frames on both sides whose distances are found at once, so that all that is done to them stays in a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +37,44 @@ class Frames:
     starts: np.ndarray
     lengths: np.ndarray
 
-    def of(self, tokens: np.ndarray) -> Tensor:
-        """Return the frames of these tokens, one after the other."""
+    def of(self, tokens: np.ndarray) -> Side:
+        """Return the frames of these tokens, in an order in which those of equally long ones can be aligned."""
         lengths = self.lengths[tokens]
-        places = np.repeat(self.starts[tokens] - _begins(lengths), lengths)
-        return self.values[torch.from_numpy(places + np.arange(len(places)))]
+        equal, places, begin = [], [], 0
+        for length in np.unique(lengths).tolist():
+            alike = np.flatnonzero(lengths == length)
+            equal.append((length, begin, alike))
+            places.append((self.starts[tokens[alike]] + np.arange(length)[:, None]).ravel())
+            begin += length * len(alike)
+        return Side(self.values[torch.from_numpy(np.concatenate(places))], equal)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a block.
+
+    Args:
+        frames: First the first frames of the shortest tokens, then the second frames of these, and so on.
+        equal: By length, where the frames of tokens of this length begin, and which these tokens are.
+    """
+
+    frames: Tensor
+    equal: list[tuple[int, int, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Pairs of tokens of the same two lengths.
+
+    Args:
+        packed: (N, M, rows, columns), distances between their frames.
+        rows: Places of the first tokens among the rows of the block.
+        columns: Places of the second among its columns.
+    """
+
+    packed: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -61,7 +87,8 @@ class Block:
             which A is closer to X, ties being a half.
         rows: (R,) int64, tokens.
         queries: (R,) int64, to which X each belongs, in ascending order.
-        packed: (frames of the rows, frames of the columns) int64, distances.
+        panels: All pairs of row and column.
+        distances: (R, M) float64, room for what the pairs are apart.
         is_last: Whether nothing of the group is left.
     """
 
@@ -69,70 +96,92 @@ class Block:
     wins: np.ndarray
     rows: np.ndarray
     queries: np.ndarray
-    packed: np.ndarray
+    panels: list[Panel]
+    distances: np.ndarray
     is_last: bool
 
-    def pairs(self, frames: Frames, begin: int) -> Pairs:
-        """Return all pairs of row and column; the block's distances begin at ``begin``."""
-        rows, columns = frames.lengths[self.rows], frames.lengths[self.group.columns]
-        width = self.packed.shape[1]
-        starts = begin + _begins(rows)[:, None] * width + _begins(columns)
-        return Pairs(
-            starts.ravel(),
-            np.full(starts.size, width),
-            np.repeat(rows.astype(np.int32), len(columns)),
-            np.tile(columns.astype(np.int32), len(rows)),
-        )
+
+class Room:
+    """Memory for the distances of two batches, one filled while the other is looked at, again and again.
+
+    Fresh memory would cost more than what is put there.
+    """
+
+    def __init__(self, kind: torch.dtype) -> None:
+        self.halves = [torch.empty(_BATCH, dtype=kind) for _ in range(2)]
+        self.taken = 0
+
+    def holds(self, size: int) -> bool:
+        """Return whether the half that is filled holds so many more; an empty one may be asked for any number."""
+        return self.taken == 0 or self.taken + size <= _BATCH
+
+    def take(self, rows: int, columns: int) -> Tensor:
+        """Return room for (rows, columns)."""
+        begin, self.taken = self.taken, self.taken + rows * columns
+        half = self.halves[0] if self.taken <= _BATCH else self.halves[0].new_empty(rows * columns)
+        return half[begin : self.taken].view(rows, columns)
+
+    def turn(self) -> None:
+        """Go on with the other half."""
+        self.halves.reverse()
+        self.taken = 0
 
 
 def batches(
     groups: Iterable[Group], frames: Frames, distance: FrameDistance, packing: Packing
 ) -> Iterator[list[Block]]:
-    """Yield the blocks of all groups, many at a time."""
+    """Yield the blocks of all groups, many at a time; each batch is done with when the next but one is asked for."""
     batch: list[Block] = []
-    distances = pairs = 0
+    room = Room(packing.kind)
     for group in groups:
-        for block in _blocks(group, frames, distance, packing):
-            batch.append(block)
-            distances += block.packed.size
-            pairs += len(block.rows) * len(group.columns)
-            if distances >= _BATCH or pairs >= _PAIRS:
+        if not group.queries:
+            continue
+        wins = np.zeros((len(group.queries), len(group.labels)))
+        rows = np.concatenate([rows for _, rows in group.queries])
+        queries = np.repeat(np.arange(len(group.queries)), [len(rows) for _, rows in group.queries])
+        columns = frames.of(group.columns)
+        right = distance.right(columns.frames)
+        for part in _parts(frames.lengths[rows], len(right)):
+            own = frames.of(rows[part])
+            if not room.holds(len(own.frames) * len(right)):
                 yield batch
-                batch, distances, pairs = [], 0, 0
+                batch = []
+                room.turn()
+            packed = room.take(len(own.frames), len(right))
+            _fill(packed, distance.left(own.frames), right, distance, packing)
+            panels = _panels(packed.numpy(), own, columns)
+            apart = np.empty((len(rows[part]), len(group.columns)))
+            is_last = part.stop == len(rows)
+            batch.append(Block(group, wins, rows[part], queries[part], panels, apart, is_last))
     if batch:
         yield batch
 
 
-def _blocks(group: Group, frames: Frames, distance: FrameDistance, packing: Packing) -> Iterator[Block]:
-    if not group.queries:
-        return
-    wins = np.zeros((len(group.queries), len(group.labels)))
-    rows = np.concatenate([rows for _, rows in group.queries])
-    queries = np.repeat(np.arange(len(group.queries)), [len(rows) for _, rows in group.queries])
-    right = distance.right(frames.of(group.columns))
-    ends = np.cumsum(frames.lengths[rows])
+def _parts(lengths: np.ndarray, width: int) -> Iterator[slice]:
+    """Yield which rows have a block together, as many as a batch holds, each of so many frames."""
+    ends = np.cumsum(lengths)
     first = 0
-    while first < len(rows):
-        most = ends[first] - frames.lengths[rows[first]] + _BLOCK // len(right)
+    while first < len(lengths):
+        most = ends[first] - lengths[first] + _BATCH // width
         last = max(first + 1, int(np.searchsorted(ends, most, side="right")))
-        packed = _packed(distance.left(frames.of(rows[first:last])), right, distance, packing)
-        yield Block(group, wins, rows[first:last], queries[first:last], packed, last == len(rows))
+        yield slice(first, last)
         first = last
 
 
-def _packed(left: Tensor, right: Tensor, distance: FrameDistance, packing: Packing) -> np.ndarray:
-    """Return the distances between all frames of both sides."""
-    width = max(1, _TILE // len(left))
-    if width >= len(right):
-        return packing.pack(distance.between(left, right)).numpy()
-    packed = torch.empty(len(left), len(right), dtype=torch.int64)
-    for first in range(0, len(right), width):
-        tile = slice(first, first + width)
-        packed[:, tile] = packing.pack(distance.between(left, right[tile]))
-    return packed.numpy()
+def _fill(packed: Tensor, left: Tensor, right: Tensor, distance: FrameDistance, packing: Packing) -> None:
+    """Write the distances between all frames of both sides."""
+    for top in range(0, len(left), _TILE):
+        for first in range(0, len(right), _TILE):
+            rows, columns = slice(top, top + _TILE), slice(first, first + _TILE)
+            packing.pack(distance.between(left[rows], right[columns]), out=packed[rows, columns])
 
 
-def _begins(lengths: np.ndarray) -> np.ndarray:
-    """Return where each of several stretches that lie one after the other begins."""
-    begins: np.ndarray = np.cumsum(lengths) - lengths
-    return begins
+def _panels(packed: np.ndarray, rows: Side, columns: Side) -> list[Panel]:
+    panels = []
+    for height, top, some_rows in rows.equal:
+        stripe = packed[top : top + height * len(some_rows)]
+        for width, left, some_columns in columns.equal:
+            part = stripe[:, left : left + width * len(some_columns)]
+            table = part.reshape(height, len(some_rows), width, len(some_columns))  # a view
+            panels.append(Panel(table.transpose(0, 2, 1, 3), some_rows, some_columns))
+    return panels

@@ -43,7 +43,7 @@ class FrameDistance(ABC):
 
     @abstractmethod
     def between(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the distances (N, M) float64."""
+        """Return the distances (N, M), float64 or bool."""
 
 
 class Angular(FrameDistance):
@@ -52,8 +52,9 @@ class Angular(FrameDistance):
     Elsewhere it is divided by pi, which changes no comparison.
 
     Args:
-        zero_frames: What a frame of zeros is, which has no angle. "far": at the largest distance from all others and 0 from
-            another one, as in libri-light. "diagonal": a frame whose numbers are all equal, as fastabx takes it.
+        zero_frames: What a frame of zeros is, which has no angle. "far": at the largest distance from all
+            others and 0 from another one, as in libri-light. "diagonal": a frame whose numbers are all equal, as
+            fastabx takes it.
     """
 
     def __init__(self, zero_frames: Literal["far", "diagonal"] = "far") -> None:
@@ -164,11 +165,11 @@ class Identical(FrameDistance):
         return frames
 
     def between(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return 0 or 1 (N, M) float64."""
+        """Return whether they differ (N, M) bool."""
         differs = left[:, None, 0] != right[:, 0]
         for book in range(1, left.shape[1]):
             differs |= left[:, None, book] != right[:, book]
-        return differs.double()
+        return differs
 
 
 def frame_distance(name: str, zero_frames: Literal["far", "diagonal"]) -> FrameDistance:

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from unitdisc_abx.alignment import Packing, Pairs, align
-from unitdisc_abx.blocks import Block, Frames, batches
+from unitdisc_abx.alignment import Packing, align
+from unitdisc_abx.blocks import Block, Frames, Panel, batches
+from unitdisc_abx.frame_distances import FrameDistance, Identical
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from unitdisc_abx.cells import Group
-    from unitdisc_abx.frame_distances import FrameDistance
     from unitdisc_abx.means import Score
+
+
+_FEW = 2**12
+"""Pairs of the same two lengths, below which panels are put together."""
+
+_TOGETHER = 2**16
+"""Numbers of a diagonal over the pairs that are aligned together."""
 
 
 def score(groups: Iterable[Group], frames: Frames, distance: FrameDistance, into: Score) -> None:
     """Score all cells."""
-    packing = Packing(distance.largest(frames.values), int(frames.lengths.max()))
+    packing = Packing(
+        distance.largest(frames.values), int(frames.lengths.max()), is_binary=isinstance(distance, Identical)
+    )
     with torch.inference_mode(), _beside() as do:
         for batch in batches(groups, frames, distance, packing):
-            do(lambda blocks=batch: _finish(blocks, frames, packing, into))  # type: ignore[misc]
+            do(partial(_finish, batch, packing, into))
 
 
 @contextmanager
@@ -55,27 +65,47 @@ def _beside() -> Iterator[Callable[[Callable[[], None]], None]]:
         torch.set_num_threads(threads)
 
 
-def _finish(blocks: list[Block], frames: Frames, packing: Packing, into: Score) -> None:
-    """Align the pairs of the blocks together, count what is won, and keep the errors of finished groups."""
-    pairs, begin = [], 0
+def _finish(blocks: list[Block], packing: Packing, into: Score) -> None:
+    """Align the pairs of the blocks, count what is won, and keep the errors of finished groups."""
+    few: dict[tuple[int, ...], list[tuple[Block, Panel]]] = {}
     for block in blocks:
-        pairs.append(block.pairs(frames, begin))
-        begin += block.packed.size
-    packed = np.concatenate([block.packed.ravel() for block in blocks])
-    aligned = align(packed, Pairs.joined(pairs), packing)
-    edges = np.cumsum([len(each) for each in pairs])[:-1]
-    for block, found in zip(blocks, np.split(aligned, edges), strict=True):
-        _count(block, found.reshape(len(block.rows), -1))
+        for panel in block.panels:
+            if len(panel.rows) * len(panel.columns) < _FEW:
+                few.setdefault(panel.packed.shape[:2], []).append((block, panel))
+            else:
+                _align_many(block, panel, packing)
+    for alike in few.values():
+        _align_few(alike, packing)
+    for block in blocks:
+        _count(block)
         if block.is_last:
             into.add(block.group, block.wins)
 
 
-def _count(block: Block, distances: np.ndarray) -> None:
+def _align_many(block: Block, panel: Panel, packing: Packing) -> None:
+    """Align the pairs of a panel in parts that fit into a core's cache."""
+    height = max(1, _TOGETHER // (min(panel.packed.shape[:2]) * len(panel.columns)))
+    for first in range(0, len(panel.rows), height):
+        part = slice(first, first + height)
+        found = align(panel.packed[:, :, part], packing)
+        block.distances[panel.rows[part, None], panel.columns] = found
+
+
+def _align_few(alike: Sequence[tuple[Block, Panel]], packing: Packing) -> None:
+    """Align panels of the same two lengths together."""
+    tables = [panel.packed.reshape(*panel.packed.shape[:2], -1) for _, panel in alike]
+    found = align(np.concatenate(tables, axis=2), packing)
+    edges = np.cumsum([table.shape[2] for table in tables])[:-1]
+    for (block, panel), own in zip(alike, np.split(found, edges), strict=True):
+        block.distances[panel.rows[:, None], panel.columns] = own.reshape(len(panel.rows), -1)
+
+
+def _count(block: Block) -> None:
     """Add to the group's wins those of the distances (R, M) between rows and columns.
 
     In each row the columns are put in order, and each B is told how many A stand before it, and how many with it.
     """
-    group = block.group
+    group, distances = block.group, block.distances
     labels = np.repeat(np.arange(len(group.labels)), np.diff(np.append(group.starts, len(group.columns))))
     own = np.array([place for place, _ in group.queries])[block.queries]
     is_a = labels == own[:, None]

@@ -56,22 +56,22 @@ def _mean(numbers: Sequence[float]) -> float:
 
 def warp(costs: Sequence[Sequence[float]]) -> Fraction:
     """Return the cost of the best path over its length, found by walking back from the end; sums are exact."""
+    whole = [[round(cost * 2**60) for cost in row] for row in costs]
 
     @cache
-    def best(i: int, j: int) -> Fraction | float:
+    def best(i: int, j: int) -> float:
         if i < 0 or j < 0:
             return math.inf
-        if i == j == 0:
-            return Fraction(costs[0][0])
-        return Fraction(costs[i][j]) + min(best(i - 1, j - 1), best(i, j - 1), best(i - 1, j))
+        before = min(best(i - 1, j - 1), best(i, j - 1), best(i - 1, j)) if i or j else 0
+        return whole[i][j] + before
 
     i, j = len(costs) - 1, len(costs[0]) - 1
     total, length = best(i, j), 1
     while i or j:
-        steps = {(i - 1, j - 1): 0, (i, j - 1): 1, (i - 1, j): 2}  # in the order of preference
-        i, j = min(steps, key=lambda step: (best(*step), steps[step]))
+        steps = [(i - 1, j - 1), (i, j - 1), (i - 1, j)]  # in the order of preference
+        i, j = min(steps, key=lambda step: best(*step))
         length += 1
-    return Fraction(total) / length
+    return Fraction(int(total), length * 2**60)
 
 
 def angular(p: np.ndarray, q: np.ndarray) -> float:
@@ -125,18 +125,17 @@ def sounds(
                 if before[2] < 0 or after[2] < 0:
                     continue
                 begin, end = before[0], after[1]
-            middles = [(s, (s + Fraction(1, 2)) * stride) for s in range(len(frames(item)))]
-            inside = [s for s, middle in middles if begin <= middle <= end]
-            last = max((s for s in range(200) if (s + Fraction(1, 2)) * stride <= end), default=-1)
+            vectors = frames(item)
+            inside = [s for s in range(len(vectors)) if 2 * begin <= (2 * s + 1) * stride <= 2 * end]
             if slicing == "librilight":
-                inside = [s for s in inside if s < last]
+                inside = inside[:-1]
             if inside:
                 found.append(
                     {
                         "label": str(label),
                         "context": (str(before[2]), str(after[2])) if context == "within" else (),
                         "speaker": item.fields[field],
-                        "frames": [frames(item)[s] for s in inside],
+                        "frames": [vectors[s] for s in inside],
                     }
                 )
     return found

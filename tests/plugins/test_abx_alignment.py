@@ -34,7 +34,9 @@ def table(costs: list[np.ndarray]) -> tuple[np.ndarray, Pairs]:
 
 def align(flat: np.ndarray, pairs: Pairs) -> np.ndarray:
     packing = Packing(float(flat.max()), int(max(pairs.rows.max(), pairs.columns.max())))
-    return alignment.align(packing.pack(torch.from_numpy(flat.copy())).numpy(), pairs, packing)
+    packed = torch.empty(len(flat), dtype=torch.int64)
+    packing.pack(torch.from_numpy(flat.copy()), out=packed)
+    return alignment.align(packed.numpy(), pairs, packing)
 
 
 @pytest.mark.parametrize("kind", ["units", "vectors"])
