@@ -128,6 +128,16 @@ def test_a_step_takes_turns_with_a_bare_loop():
     )  # crops of 32 columns in a batch of 256
 
 
+def test_abx_measures_cells_of_the_warping_beside_plain_numpy():
+    units, vectors = measured("abx.py", "--dims", "0", "13", "--tokens", "40", "--naive", "2")
+    times = {"ns_per_cell", "cpu_ns_per_cell", "peer_ns_per_cell", "ratio"}
+    for item, dim in ((units, 0), (vectors, 13)):
+        assert set(item) == {"benchmark", "dim", "tokens", "contexts", "cells", "peak_bytes"} | times | FACTS
+        assert (item["dim"], item["tokens"], item["contexts"]) == (dim, 40, 1)
+        assert item["cells"] > 40 * 39 * 9
+        assert all(set(item[time]) == SPREAD and item[time]["p10"] > 0 for time in times)
+
+
 @pytest.fixture
 def codebook(monkeypatch):
     """The module of the codebook benchmark."""

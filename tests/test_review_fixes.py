@@ -39,8 +39,8 @@ def test_a_step_that_is_skipped_leaves_no_trace_in_the_log(tmp_path: Path, monke
     recipe = toy_recipe(steps=3, log_every=1)
     take = Trainer._accumulate
 
-    def spoiled(self: Trainer, batches: list[Any]) -> Any:
-        taken = take(self, batches)
+    def spoiled(self: Trainer, batches: list[Any], frames: float) -> Any:
+        taken = take(self, batches, frames)
         taken.is_bad = self.step == 1
         return taken
 

@@ -35,7 +35,8 @@ class ABX(Metric):
     least sum of frame distances along a warping path with X first, over the path's length (Schatz et al. 2013).
     "within" a speaker A and X are any two tokens of his; "across", X is of another speaker than A and B. The value
     is the mean over contexts and speakers of X, then over speakers of A and B, then over ordered "pairs" of
-    labels. Without sampling it is what fastabx 0.9 gives, and with slicing librilight what libri-light gives.
+    labels. That is the definition of fastabx 0.9, whose values come out where nothing is sampled; draws differ, and
+    so do ties that rounding breaks there: here equal frames are at distance 0 and sums do not depend on their order.
 
     "cells", "triplets", "tokens" and "pairs" say how much was compared, "empty" how many tokens have no frame: a
     short token between two latents has none. Shuffled units, the chance value, keep the tokens' durations.

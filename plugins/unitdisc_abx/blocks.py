@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unitdisc_abx.cells import Group
     from unitdisc_abx.frame_distances import FrameDistance
 
-_BATCH = 2**21
+_BATCH = 2**24
 """Frame distances of a batch of blocks; those of one token of X may be more."""
 
 _TILE = 2**8

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from unitdisc_abx.means import Score
 
 
-_FEW = 2**12
+_FEW = 2**10
 """Pairs of the same two lengths, below which panels are put together."""
 
-_TOGETHER = 2**16
+_TOGETHER = 2**15
 """Numbers of a diagonal over the pairs that are aligned together."""
 
 

@@ -12,9 +12,9 @@ import torch
 from tests.plugins import abx_oracle as oracle
 from tests.plugins.metric_oracles import score
 from tests.plugins.test_abx import speech
-from unitdisc_abx import alignment, blocks
+from unitdisc_abx import blocks, scoring
 from unitdisc_abx.abx import ABX
-from unitdisc_abx.alignment import Packing, Pairs
+from unitdisc_abx.alignment import Packing, align
 from unitdisc_abx.frame_distances import frame_distance
 
 NAMES = {
@@ -24,59 +24,56 @@ NAMES = {
 }
 
 
-def table(costs: list[np.ndarray]) -> tuple[np.ndarray, Pairs]:
-    """Return matrices of distances side by side in one flat array."""
-    sizes = np.cumsum([0, *(each.size for each in costs)])
-    shapes = np.array([each.shape for each in costs], np.int32)
-    flat = np.concatenate([each.ravel() for each in costs]).astype(np.float64)
-    return flat, Pairs(sizes[:-1], shapes[:, 1].astype(np.int64), shapes[:, 0], shapes[:, 1])
-
-
-def align(flat: np.ndarray, pairs: Pairs) -> np.ndarray:
-    packing = Packing(float(flat.max()), int(max(pairs.rows.max(), pairs.columns.max())))
-    packed = torch.empty(len(flat), dtype=torch.int64)
-    packing.pack(torch.from_numpy(flat.copy()), out=packed)
-    return alignment.align(packed.numpy(), pairs, packing)
+def aligned(costs: np.ndarray) -> np.ndarray:
+    """Return the distance of each of the pairs whose frame distances are (P, N, M)."""
+    is_binary = costs.dtype == bool
+    packing = Packing(float(costs.max()), max(costs.shape[1:]), is_binary=is_binary)
+    packed = torch.empty(costs.shape, dtype=packing.kind)
+    packing.pack(torch.from_numpy(costs.copy()), out=packed)
+    return align(packed.numpy().transpose(1, 2, 0), packing)
 
 
 @pytest.mark.parametrize("kind", ["units", "vectors"])
-@pytest.mark.parametrize(("cells", "waste"), [(8, 0), (8, 2**14), (2**17, 0), (2**17, 2**14)])
-def test_pairs_together_are_pairs_alone(kind: str, cells: int, waste: int, monkeypatch) -> None:
-    monkeypatch.setattr(alignment, "_CELLS", cells)
-    monkeypatch.setattr(alignment, "_WASTE", waste)
-    draw = np.random.default_rng(0)
-    costs = []
-    for _ in range(400):
-        shape = draw.integers(1, 12, 2)
-        costs.append(draw.integers(0, 2, shape) * 1.0 if kind == "units" else draw.random(shape))
-    expected = [oracle.warp(each.tolist()) for each in costs]
-    assert align(*table(costs)) == pytest.approx(expected, abs=2e-9)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1), (5, 5), (3, 8), (9, 4)])
+def test_pairs_together_are_pairs_alone(kind: str, shape: tuple[int, int]) -> None:
+    draw = np.random.default_rng(shape)
+    costs = draw.random((60, *shape))
+    if kind == "units":
+        costs = costs < 0.5
+    expected = [float(oracle.warp(each.tolist())) for each in costs]
+    assert aligned(costs) == pytest.approx(expected, abs=2e-9)
 
 
 @pytest.mark.parametrize(
-    ("rows", "columns"), [(1, 1), (1, 300), (300, 1), (256, 300), (300, 256), (300, 255)]
+    "shape",
+    [(1, 1), (1, 300), (300, 1), (256, 300), (3000, 20), (20_000, 3)],
+    ids=lambda shape: f"{shape[0]}",
 )
-def test_long_sequences_keep_count_of_their_steps(rows: int, columns: int) -> None:
-    # All distances are 1, so that the diagonal is taken as far as it goes and the mean is 1.
-    assert align(*table([np.ones((rows, columns))])) == pytest.approx([1])
+def test_long_sequences_keep_count_of_their_steps(shape: tuple[int, int]) -> None:
+    # All distances are equal, so that the diagonal is taken as far as it goes and the mean is that distance.
+    assert aligned(np.full((1, *shape), 3.0)) == pytest.approx([3])
+    assert aligned(np.ones((1, *shape), bool)) == [1]
+
+
+def test_sequences_too_long_for_small_numbers_get_large_ones() -> None:
+    assert Packing(1, 8191, is_binary=True).kind == torch.int32
+    assert Packing(1, 8192, is_binary=True).kind == torch.int64
 
 
 def test_ties_go_over_both_then_over_the_second_then_over_the_first() -> None:
-    zeros = np.zeros((2, 2))
-    zeros[1, 1] = 1
-    assert align(*table([zeros])) == pytest.approx([1 / 2])  # over the diagonal: two frames
-    # To the end over the second from (2, 1) or over the first from (1, 2), both with the sum 0: the path through
-    # (2, 1) is one longer here, and with both sequences exchanged the shorter one is taken.
-    costs = np.array([[0, 0, 1], [0, 1, 0], [0, 0, 1.0]])
-    for each in (costs, costs.T.copy()):
-        assert align(*table([each])) == pytest.approx([oracle.warp(each.tolist())])
-
-
-def test_exchanging_both_sequences_can_change_the_length_of_tied_paths() -> None:
     draw = np.random.default_rng(1)
-    costs = [draw.integers(0, 2, (4, 6)) * 1.0 for _ in range(100)]
-    forth, back = align(*table(costs)), align(*table([each.T.copy() for each in costs]))
-    assert 0 < (forth != back).sum() < 50
+    costs = draw.random((300, 4, 6)) < 0.5
+    forth, back = aligned(costs), aligned(costs.transpose(0, 2, 1))
+    assert 0 < (forth != back).sum() < 150  # the order of two sequences of units matters
+    for each, own in zip(costs, forth, strict=True):
+        assert own == float(oracle.warp(each.tolist()))
+
+
+def test_order_of_equal_distances_does_not_break_a_tie() -> None:
+    # In floating point 0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1.
+    costs = np.array([[[0.1, 0.2, 0.3]], [[0.3, 0.2, 0.1]]])
+    first, second = aligned(costs)
+    assert first == second
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -116,11 +113,14 @@ def test_frames_of_zeros_are_far_or_on_the_diagonal() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("limits", [(1, 1, 1), (20, 7, 300), (2**21, 20, 1000), (2**21, 2**16, 2**23)])
+@pytest.mark.parametrize(
+    "limits", [(1, 1, 1, 1), (300, 7, 1, 10), (2**12, 2**8, 20, 2**15), (2**24, 2**8, 2**10, 1)]
+)
 def test_sizes_of_blocks_and_threads_change_nothing(
     threads: int, limits: tuple[int, ...], monkeypatch
 ) -> None:
     split = speech(5, stride=1)
+    sizes = [(blocks, "_BATCH"), (blocks, "_TILE"), (scoring, "_FEW"), (scoring, "_TOGETHER")]
     for speaker in ("within", "across"):
         options = {
             "target": "phones",
@@ -133,9 +133,10 @@ def test_sizes_of_blocks_and_threads_change_nothing(
         expected = score(make(), split)
         before = torch.get_num_threads()
         with monkeypatch.context() as patch:
-            for name, limit in zip(("_BLOCK", "_TILE", "_BATCH"), limits, strict=True):
-                patch.setattr(blocks, name, limit)
+            for (module, name), limit in zip(sizes, limits, strict=True):
+                patch.setattr(module, name, limit)
             torch.set_num_threads(threads)
-            assert score(make(), split) == expected
+            found = score(make(), split)
             assert torch.get_num_threads() == threads
             torch.set_num_threads(before)
+        assert found == pytest.approx(expected, abs=1e-9)
