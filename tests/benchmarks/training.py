@@ -157,7 +157,7 @@ def attach(clock: Clock, trainer: Trainer) -> None:
     named = {name: part for name, part in trainer.model.named_children() if isinstance(part, Part)}
     for name, part in [*named.items(), *trainer.model.heads.items()]:
         part.forward = clock.timed(f"forward.{name}", part.forward)
-    source = trainer.split.source
+    source = getattr(trainer.split, "source", None)
     if trainer.settings.workers == 0 and hasattr(source, "frames"):  # else it happens in other processes
         source.frames = clock.timed("loading.features", source.frames)
 
