@@ -71,7 +71,9 @@ def barrier() -> None:
 
 
 def total(number: float, device: torch.device) -> float:
-    """Return the sum of ``number`` over ranks."""
+    """Return the sum of ``number`` over ranks; alone, without waiting for the device."""
+    if not _active():
+        return float(number)
     return float(all_sum_(torch.tensor(number, dtype=torch.float64, device=device)))
 
 
