@@ -10,12 +10,11 @@ import torch
 
 from tests.test_scoring import scored, scores
 from tests.test_train import assert_same, final, log
-from tests.toy import toy_recipe
+from tests.toy import toy_recipe, train_in_two
 from unitdisc import steps
 from unitdisc.errors import RecipeError
 from unitdisc.optimizer import Plateau
 from unitdisc.recipe import read
-from unitdisc.train import Trainer
 from unitdisc.use import Use
 from unitdisc_metrics.per import PER
 
@@ -71,18 +70,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_rate(tmp_path: Path, monke
         schedule="plateau", score_every=2, patience=0, milestone_scale=0.5, final_lr_scale=1e-3, lr=1e-6
     )
     steps.train(recipe, tmp_path / "whole")
-    take = Trainer._take_step
-
-    def dies(self: Trainer, *arguments: Any, **more: Any) -> Any:
-        if self.step == 9:
-            raise MemoryError("killed")
-        return take(self, *arguments, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_take_step", dies)
-        with pytest.raises(MemoryError):
-            steps.train(recipe, tmp_path / "cut")
-    steps.train(recipe, tmp_path / "cut")
+    train_in_two(recipe, tmp_path / "cut", monkeypatch, killed_after=9)
     assert_same(final(tmp_path / "whole"), final(tmp_path / "cut"))
     assert scores(tmp_path / "whole") == scores(tmp_path / "cut")
     rates = [line["lr"] for line in log(tmp_path / "cut")]

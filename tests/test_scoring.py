@@ -9,14 +9,13 @@ import pytest
 import torch
 
 from tests.test_train import assert_same, final, log
-from tests.toy import ToyProbe, ToySource, toy_recipe
+from tests.toy import ToyProbe, ToySource, toy_recipe, train_in_two
 from unitdisc import scoring, state, steps
 from unitdisc.display import Display
 from unitdisc.errors import DataError
 from unitdisc.evaluate import evaluate, values
 from unitdisc.model import build
 from unitdisc.recipe import Recipe
-from unitdisc.train import Trainer
 from unitdisc.use import Use
 from unitdisc_ema.rule import EMA
 from unitdisc_gumbel.rule import Gumbel
@@ -58,18 +57,7 @@ def test_scoring_changes_no_bit_of_what_is_trained(tmp_path: Path, rule: str):
 def test_a_stopped_run_ends_with_the_same_scores_and_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     recipe = scored(score_every=5)
     steps.train(recipe, tmp_path / "whole")
-    take = Trainer._take_step
-
-    def dies(self: Trainer, *arguments: Any, **more: Any) -> Any:
-        if self.step == 10:
-            raise MemoryError("killed")
-        return take(self, *arguments, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_take_step", dies)
-        with pytest.raises(MemoryError):
-            steps.train(recipe, tmp_path / "cut")
-    steps.train(recipe, tmp_path / "cut")
+    train_in_two(recipe, tmp_path / "cut", monkeypatch, killed_after=10)
     assert_same(final(tmp_path / "whole"), final(tmp_path / "cut"))
     assert scores(tmp_path / "whole") == scores(tmp_path / "cut")
     assert list(scores(tmp_path / "cut")) == [5, 10, 12]

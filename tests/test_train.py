@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.toy import ToyEncoder, toy_recipe
+from tests.toy import ToyEncoder, toy_recipe, train_in_two
 from unitdisc import checkpoint, settings, steps
 from unitdisc.errors import Interrupted, RecipeError, StorageError, TrainingError
 from unitdisc.run_folder import RunFolder
@@ -50,18 +50,7 @@ def test_a_stopped_run_ends_with_the_same_bits(
 ):
     recipe = toy_recipe(rule=rule, encoder={"dropout": 0.2}, average=average, crop=11)
     steps.train(recipe, tmp_path / "whole")
-    take = Trainer._take_step
-
-    def dies(self: Trainer, *arguments: Any, **more: Any) -> Any:
-        if self.step == 9:
-            raise MemoryError("killed")
-        return take(self, *arguments, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_take_step", dies)
-        with pytest.raises(MemoryError):
-            steps.train(recipe, tmp_path / "cut")
-    steps.train(recipe, tmp_path / "cut")
+    train_in_two(recipe, tmp_path / "cut", monkeypatch, killed_after=9)
     assert_same(final(tmp_path / "whole"), final(tmp_path / "cut"))
     assert [record["step"] for record in log(tmp_path / "cut")] == [4, 8, 12]
 

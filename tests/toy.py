@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
-from unitdisc import settings
+from unitdisc import settings, steps
 from unitdisc.data import DataSource, Example, FeatureSpec, Split, TargetSpec
 from unitdisc.errors import DataError
 from unitdisc.parts import Batch, Decoder, Encoder, Head, Padded
 from unitdisc.recipe import Recipe, Use
+from unitdisc.train import Trainer
 
 NUM_STATES = 4
 SIZE = 6
@@ -174,3 +177,19 @@ def toy_recipe(
         evaluate=settings.Evaluate(),
         export=settings.Export(),
     )
+
+
+def train_in_two(recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch, *, killed_after: int) -> None:
+    """Train with a process that dies after a step, then go on to the end."""
+    take = Trainer._take_step
+
+    def dies(self: Trainer, *arguments: Any, **more: Any) -> Any:
+        if self.step == killed_after:
+            raise MemoryError("killed")
+        return take(self, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_take_step", dies)
+        with pytest.raises(MemoryError):
+            steps.train(recipe, folder)
+    steps.train(recipe, folder)
