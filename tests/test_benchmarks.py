@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.plugins.test_translation_source import ENGLISH, GERMAN, write
+
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 FACTS = {"device", "cores", "load", "python", "torch", "threads", "commit", "changed", "seed", "runs"}
 SPREAD = {"median", "p10", "p90"}
@@ -136,6 +138,41 @@ def test_abx_measures_cells_of_the_warping_beside_plain_numpy():
         assert (item["dim"], item["tokens"], item["contexts"]) == (dim, 40, 1)
         assert item["cells"] > 40 * 39 * 9
         assert all(set(item[time]) == SPREAD and item[time]["p10"] > 0 for time in times)
+
+
+def test_translation_trains_its_peer_and_writes_in_turns_with_it(tmp_path):
+    pytest.importorskip("sacrebleu")
+    for split in ("train", "val", "test_2016_flickr"):
+        write(tmp_path, split, ENGLISH, GERMAN)
+    sizes = ["decoder.hidden=8", "decoder.layers=1", "decoder.heads=2", "decoder.inner=8"]
+    short = ["data.vocab_size=330", "train.steps=2", "train.batch_frames=400", f"data.root={tmp_path}"]
+    peer = ["--peer", str(tmp_path / "peer")]
+    found = measured("translation.py", "--beams", "2", *peer, *sizes, *short)
+    keys = {"benchmark", "decoder", "before", "beam", "bleu", "seconds", "ratio"}
+    assert all(set(item) == keys | FACTS for item in found)
+    ways = [(item["decoder"], item["before"]) for item in found if item["beam"] == 2]
+    assert ways == [
+        (decoder, before) for decoder in ("ours", "peer in ours", "peer") for before in ("kept", "again")
+    ]
+    assert len(list((tmp_path / "peer" / "checkpoints").iterdir())) == 1
+
+
+def test_scores_say_how_fast_they_count_and_what_they_keep():
+    (shown,) = measured("scores.py", "--only", "pnmi", "--frames", "20000", "--codes", "50")
+    keys = {
+        "benchmark",
+        "metric",
+        "frames",
+        "codes",
+        "frames_per_second",
+        "compute_seconds",
+        "peak_mib",
+        "target_mib",
+    }
+    assert set(shown) == keys | {"value"} | FACTS
+    assert (shown["frames"], shown["target_mib"]) == (20_000, 2048)
+    assert 0 < shown["value"] < 1
+    assert shown["peak_mib"] > 10
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ from PIL import Image
 
 from tests import tiny
 from tests.tiny import command
-from unitdisc import encode
+from unitdisc import encode, shares
+from unitdisc.progress import Progress
 from unitdisc.run import load
-from unitdisc.spool import Spool
-from unitdisc.units import Units
 
 
 @pytest.fixture(scope="module")
@@ -230,41 +229,18 @@ def test_a_bottleneck_without_codes_has_no_units(corpora, tmp_path):
     assert "quantises nothing" in said
 
 
-def test_codes_come_back_from_the_file_in_the_order_of_their_numbers(tmp_path):
-    rng = np.random.default_rng(0)
-    given = [Units(f"u{n}", rng.integers(0, 70_000, (n, 2)), 0.0, 0.5, n / 2, "second") for n in (3, 0, 5, 1)]
-    with (tmp_path / "codes").open("w+b") as file:
-        spool, other = (Spool(file, step=0.5, unit_of_time="second") for _ in range(2))
-        for number in (2, 0, 3, 1):
-            spool.put(number, given[number])
-            other.put(number, given[0])
-        check_spool(spool, given)
-
-
-def check_spool(spool: Spool, given: list[Units]) -> None:
-    assert len(spool) == 4
-    for found, expected in zip(
-        [*spool, spool[-1], *spool[1:3]], [*given, given[3], *given[1:3]], strict=True
-    ):
-        assert (found.codes == expected.codes).all()
-        assert found.codes.shape == expected.codes.shape
-        assert (found.key, found.end, found.step) == (expected.key, expected.end, expected.step)
-    with pytest.raises(IndexError):
-        spool[4]
-
-
 def test_few_files_are_in_memory_at_once(speech, corpora, tmp_path, monkeypatch):
     for number in range(40):
         shutil.copyfile(corpora / "speech" / "utt03.flac", tmp_path / f"f{number}.flac")
     run = load(speech)
-    monkeypatch.setattr(encode, "_WINDOW", 1)
-    sizes, put = [], encode._put
+    monkeypatch.setattr(shares, "_WINDOW", 1)
+    sizes, put = [], Progress.put
 
-    def counting(run, split, units, numbers):
-        sizes.append(len(split))
-        put(run, split, units, numbers)
+    def counting(self, split, batch):
+        sizes.append(len(batch))
+        put(self, split, batch)
 
-    monkeypatch.setattr(encode, "_put", counting)
+    monkeypatch.setattr(Progress, "put", counting)
     encode.encode(run, tmp_path, formats=["jsonl"], folder=tmp_path / "out")
     frames = len(run.recipe.data.build().load_file(tmp_path / "f0.flac"))
     assert sum(sizes) == 40

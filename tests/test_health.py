@@ -144,7 +144,7 @@ def test_churn_is_the_share_of_fixed_latents_whose_code_changed(
         codes = probed(self)
         assert self.model.training
         assert all(torch.equal(value, before[name]) for name, value in self.model.state_dict().items())
-        seen.append((codes.clone(), self.probe.lengths.clone()))
+        seen.append((codes.clone(), self.probe.inputs.lengths.clone()))
         return codes
 
     monkeypatch.setattr(Health, "_probed", watching)
@@ -164,9 +164,9 @@ def test_churn_is_the_share_of_fixed_latents_whose_code_changed(
 def test_a_probe_that_is_not_finite_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("unitdisc.standardize.measure_", lambda layer, split: None)
     monkeypatch.setattr(Health, "_chosen", lambda self: bad)
-    from unitdisc.parts import Padded
+    from unitdisc.parts import Batch, Padded
 
-    bad = Padded(torch.full((1, 6, 6), math.nan), torch.tensor([6]))
+    bad = Batch(["u"], Padded(torch.full((1, 6, 6), math.nan), torch.tensor([6])))
     steps.train(toy_recipe(steps=12), tmp_path)
     assert all("churn" not in line for line in log(tmp_path))
     assert any("epoch_perplexity" in line for line in log(tmp_path))

@@ -32,7 +32,7 @@ def test_every_kind_of_recipe_is_tried_without_data(name):
 
 
 def test_a_head_that_does_not_ask_for_the_kind_of_its_target_is_given_labels_of_frames():
-    found, conditions = trial._asked_for(toy_recipe())
+    found, conditions = trial.asked_for(toy_recipe())
     assert {name: spec.kind for name, spec in found.items()} == {"states": "frames"}
     assert conditions == {}
 

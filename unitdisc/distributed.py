@@ -16,7 +16,7 @@ from torch import Tensor
 from unitdisc.errors import TrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _BUCKET = 25 * 2**20 // 4
 """float32 numbers sent at once when gradients are summed."""
@@ -68,6 +68,14 @@ def barrier() -> None:
     if world_size() > 1:
         with _together():
             dist.barrier()
+
+
+def in_turn(do: Callable[[], object]) -> None:
+    """Do something on rank 0 first, then on the others, so that one process makes what is missing."""
+    for turn in range(2):
+        if (rank() == 0) == (turn == 0):
+            do()
+        barrier()
 
 
 def total(number: float, device: torch.device) -> float:

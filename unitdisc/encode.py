@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
 import re
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from unitdisc import device, export
-from unitdisc.data import DataSource, Example, Split
+from unitdisc import device, distributed, export
+from unitdisc.data import DataSource
 from unitdisc.errors import DataError, RecipeError, StorageError
-from unitdisc.infer import as_units, passes
 from unitdisc.manifest import MANIFEST
+from unitdisc.progress import Progress
 from unitdisc.run_folder import read_json
-from unitdisc.spool import Spool
+from unitdisc.shares import OfCorpus, OfFiles
 from unitdisc.storage import refuse_other_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from unitdisc.progress import Spool
     from unitdisc.run import Run
+    from unitdisc.shares import Task
     from unitdisc.use import Use
-
-T = TypeVar("T")
-PLAIN_SPLIT = "all"
-"""Name of the split of files that no manifest names."""
-_WINDOW = 8
-"""Batches whose inputs are in memory at once, so that files of similar length meet."""
 
 
 def encode(
@@ -46,6 +39,9 @@ def encode(
     about: Mapping[str, Any] | None = None,
 ) -> tuple[list[str], dict[str, str]]:
     """Write unit files of ``corpus`` into ``folder``; return their names, and why files were left out.
+
+    Under torchrun every process calls it and does its share; the first writes, the others return nothing. What
+    was done when all were killed is not done again.
 
     Args:
         run: Whose model, and whose way from a recording or image to inputs.
@@ -64,18 +60,50 @@ def encode(
     run.model.to(device.choose(run.recipe.train))
     files = None if imported else plain_files(run.recipe.data.component, corpus)
     writers = {name: use.build() for name, use in uses.items()}
+    task = _task(run, imported or corpus, files, splits, skip_bad=skip_bad)
+    with _done(run, task, folder) as progress:
+        if progress is None:
+            return [], {}
+        found = task.found(progress)
+        meta = {
+            **run.meta(found.checksum),
+            "corpus": str(corpus.absolute()),
+            **(about or {}),
+            "formats": {name: use.plain() for name, use in uses.items()},
+            "skipped": found.skipped,
+        }
+        return export.write(folder, found.units, exporters=writers, meta=meta), found.skipped
+
+
+@contextlib.contextmanager
+def units_of(run: Run, splits: Sequence[str], folder: Path) -> Iterator[dict[str, Spool]]:
+    """Give the units of the run's own splits, to write into ``folder``; what a killed process did is not done again."""
+    task = OfCorpus(run, run.source, splits)
+    with _done(run, task, folder) as progress:
+        yield task.found(progress).units if progress is not None else {}
+
+
+@contextlib.contextmanager
+def _done(run: Run, task: Task, folder: Path) -> Iterator[Progress | None]:
+    """Do what is left of the task, and give it to the first process; None to the others."""
+    features = run.features
+    batch = run.recipe.evaluate.batch_frames
+    progress = Progress(
+        folder.with_name(f".progress-{folder.name}"),
+        about={"run": run.recipe.digest(), "checkpoint": run.checkpoint.digest, "batch": batch, **task.about},
+        step=run.model.stride / features.frame_rate,
+        unit_of_time=features.unit_of_time,
+    )
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder.parent) as file:
-            found = _found(run, imported or corpus, files, splits, file, skip_bad=skip_bad)
-            meta = {
-                **run.meta(found.checksum),
-                "corpus": str(corpus.absolute()),
-                **(about or {}),
-                "formats": {name: use.plain() for name, use in uses.items()},
-                "skipped": found.skipped,
-            }
-            return export.write(folder, found.units, exporters=writers, meta=meta), found.skipped
+        with progress.opened():
+            task.do(progress)
+            distributed.barrier()
+            if distributed.rank() > 0:
+                yield None
+                return
+            progress.look()
+            yield progress
+            progress.close()
     except OSError as error:
         raise StorageError(
             f"{error.filename or folder}: {error.strerror or error}; nothing was written to {folder}"
@@ -112,21 +140,6 @@ def _id(name: str) -> str:
     return re.sub(r"[\s|]", "_", "".join(letter if letter.isprintable() else "_" for letter in name))
 
 
-@dataclass
-class _Found:
-    """What was encoded.
-
-    Args:
-        checksum: Of the corpus.
-        units: By split.
-        skipped: Why files were left out.
-    """
-
-    checksum: str
-    units: dict[str, Spool]
-    skipped: dict[str, str] = field(default_factory=dict)
-
-
 def elsewhere(use: Use, root: Path) -> DataSource:
     """Return the data source of a recipe for another corpus, of which nothing but inputs is read."""
     if "root" not in use.arguments:
@@ -136,112 +149,19 @@ def elsewhere(use: Use, root: Path) -> DataSource:
     return source
 
 
-def _found(
-    run: Run,
-    root: Path,
-    files: Mapping[str, Path] | None,
-    splits: Sequence[str],
-    file: IO[bytes],
-    *,
-    skip_bad: bool,
-) -> _Found:
-    """Encode the files, or the corpus ``root`` where there are none."""
+def _task(
+    run: Run, root: Path, files: Mapping[str, Path] | None, splits: Sequence[str], *, skip_bad: bool
+) -> Task:
+    """Return what to encode: the files, or the corpus ``root`` where there are none."""
     if files is None:
         if skip_bad:
             raise RecipeError(f"--skip-bad: is for files without {MANIFEST}; a corpus is checked as a whole")
-        return _of_corpus(run, root, splits, file)
+        source = elsewhere(run.recipe.data, root)
+        distributed.in_turn(source.prepare)
+        return OfCorpus(run, source, splits or source.splits())
     if splits:
         raise RecipeError(f"--split: {root} has no {MANIFEST} and so no splits; leave --split out")
-    return _of_files(run, files, file, skip_bad=skip_bad)
-
-
-def _of_corpus(run: Run, root: Path, splits: Sequence[str], file: IO[bytes]) -> _Found:
-    source = elsewhere(run.recipe.data, root)
-    source.prepare()
-    found = _Found(source.checksum(), {})
-    for name in dict.fromkeys(splits or source.splits()):
-        split = source.split(name)
-        found.units[name] = _spool(run, file)
-        _put(run, split, found.units[name], range(len(split)))
-    return found
-
-
-def _of_files(run: Run, files: Mapping[str, Path], file: IO[bytes], *, skip_bad: bool) -> _Found:
-    source: DataSource = run.recipe.data.build()
-    total = hashlib.sha256()
-    units = _spool(run, file)
-    found = _Found("", {PLAIN_SPLIT: units})
-
-    def examples() -> Iterator[Example]:
-        for key, path in files.items():
-            try:
-                inputs = source.load_file(path)
-                total.update(f"{key} {export.sha256(path)}\n".encode())
-            except DataError as error:
-                if not skip_bad:
-                    raise DataError(f"{error}, or leave such files out with --skip-bad") from error
-                found.skipped[str(path)] = str(error)
-                continue
-            yield Example(key, inputs)
-
-    for window in _ahead(_windows(examples(), _WINDOW * run.recipe.evaluate.batch_frames)):
-        _put(run, window, units, range(len(units), len(units) + len(window)))
-    if not units:
-        raise DataError(
-            f"{next(iter(found.skipped))}: like all {len(files)} files, cannot be read; give others"
-        )
-    found.checksum = total.hexdigest()
-    return found
-
-
-class _Window(Split):
-    """Examples that are in memory."""
-
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.keys = [example.key for example in examples]
-        self.lengths = [len(example.inputs) for example in examples]
-        self._examples = examples
-
-    def __getitem__(self, index: int) -> Example:
-        return self._examples[index]
-
-
-def _windows(examples: Iterator[Example], num_frames: int) -> Iterator[_Window]:
-    """Yield windows of ``num_frames`` frames or a little more."""
-    window: list[Example] = []
-    held = 0
-    for example in examples:
-        window.append(example)
-        held += len(example.inputs)
-        if held >= num_frames:
-            yield _Window(window)
-            window, held = [], 0
-    if window:
-        yield _Window(window)
-
-
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items; a thread gets each while its predecessor is worked on."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
-            yield item
-
-
-def _spool(run: Run, file: IO[bytes]) -> Spool:
-    features = run.features
-    return Spool(file, step=run.model.stride / features.frame_rate, unit_of_time=features.unit_of_time)
-
-
-def _put(run: Run, split: Split, units: Spool, numbers: Sequence[int]) -> None:
-    """Encode a split; its examples get these numbers."""
-    for passed in passes(run.model, split, batch_frames=run.recipe.evaluate.batch_frames):
-        for index, codes in passed.codes():
-            length = split.lengths[index]
-            units.put(
-                numbers[index], as_units(split.keys[index], codes, length, run.model.stride, run.features)
-            )
+    return OfFiles(run, files, skip_bad=skip_bad)
 
 
 def _refuse(run: Run, uses: Mapping[str, Use], folder: Path, corpus: Path) -> None:

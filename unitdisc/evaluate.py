@@ -22,11 +22,13 @@ from unitdisc.missing import without_missing
 from unitdisc.parts import Batch, Padded, Place
 from unitdisc.shuffle import shuffled_codes, shuffled_latents, shuffled_looks
 from unitdisc.transcript import Translator
+from unitdisc.translation import translate, translator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from unitdisc.metric import Need
     from unitdisc.model import Model
     from unitdisc.recipe import Recipe
 
@@ -91,6 +93,26 @@ def rehearse(model: Model, split: Split, recipe: Recipe) -> None:
                 _update(model, first, view, {name: use.build()})
             except RecipeError as error:
                 raise RecipeError(f"metrics.{name}: {error}") from error
+
+
+@torch.inference_mode()
+def items(
+    model: Model, split: Split, recipe: Recipe, needs: Iterable[Need], codes: dict[int, np.ndarray]
+) -> Iterator[Evaluated]:
+    """Yield every example as metrics see it, with what they ``needs``, and keep its units in ``codes``."""
+    for view in _views(model, split, recipe.evaluate.batch_frames, codes):
+        yield from _items(model, split, view, needs)
+
+
+@torch.inference_mode()
+def shuffled_items(
+    model: Model, split: Split, recipe: Recipe, needs: Iterable[Need], codes: Mapping[int, np.ndarray]
+) -> Iterator[Evaluated]:
+    """Yield every example after ``codes`` have been shuffled over the split, as `evaluate` does for chance."""
+    rng = np.random.Generator(np.random.PCG64(recipe.evaluate.seed))
+    shuffled = shuffled_codes([codes[index] for index in range(len(split))], rng)
+    for view in _shuffled_views(model, split, recipe.evaluate.batch_frames, shuffled, rng):
+        yield from _items(model, split, view, needs)
 
 
 class First(Split):
@@ -170,7 +192,7 @@ def _shuffled_views(
         device = batch.inputs.values.device
         lengths = torch.tensor([len(row) for row in rows], device=device)
         seen = Padded(model.bottleneck.lookup(padded.to(device)), lengths)
-        latents = model.encode(batch.inputs) if "encoder" in model.places.values() else None
+        latents = model.encode(batch) if "encoder" in model.places.values() else None
         looks = shuffled_looks(model.views(batch.inputs, latents, seen, padded.to(device)), rng)
         yield View(indices, batch, seen, seen, looks, [codes[index] for index in indices])
 
@@ -197,6 +219,19 @@ def _update(
     metrics: dict[str, Metric],
     nats: Callable[[str], Tensor] | None = None,
 ) -> None:
+    needs = {need for metric in metrics.values() for need in metric.needs}
+    for item in _items(model, split, view, needs, nats):
+        for metric in metrics.values():
+            metric.update(item)
+
+
+def _items(
+    model: Model,
+    split: Split,
+    view: View,
+    needs: Iterable[Need],
+    nats: Callable[[str], Tensor] | None = None,
+) -> Iterator[Evaluated]:
     batch = view.batch
     nats = nats or cache(partial(_nats, model, view))
     heads = tuple(model.heads)
@@ -205,9 +240,8 @@ def _update(
     translated = cache(partial(_translated, model, view))
     translates = isinstance(model.decoder, Translator)
     carried = {"inputs": batch.inputs, "latents": view.latents, "values": view.seen}
-    needs = {need for metric in metrics.values() for need in metric.needs}
     for row, key in enumerate(batch.keys):
-        item = Evaluated(
+        yield Evaluated(
             key=key,
             codes=view.codes[row],
             num_codes=model.bottleneck.num_codes,
@@ -222,8 +256,6 @@ def _update(
             frame_size=prod(model.features.shape),
             **{need: _row(carried[need], row) for need in needs},
         )
-        for metric in metrics.values():
-            metric.update(item)
 
 
 @torch.inference_mode()
@@ -232,12 +264,13 @@ def _predicted(model: Model, view: View, name: str) -> list[Tensor]:
     return model.heads[name].predict(view.looks[model.places[name]], view.batch.inputs.lengths)
 
 
-@torch.inference_mode()
-def _translated(model: Model, view: View, **options: Any) -> list[Tensor]:
-    """Return what the decoder writes for each example of a batch."""
-    decoder: Any = model.decoder
-    found: list[Tensor] = decoder.translate(view.batch.conditions[decoder.source], **options)
-    return found
+def _translated(model: Model, view: View, *, forced: bool = False, **options: Any) -> list[Tensor]:
+    """Return what the decoder writes for each example of a batch, with ``forced`` where it is shown the truth."""
+    if forced:
+        return translator(model).forced(view.looks["bottleneck"], view.batch)
+    source = view.batch.conditions[translator(model).source]
+    assert isinstance(source, Padded)  # noqa: S101  (a translator is only made for data of sentences)
+    return translate(model, source, **options)
 
 
 @torch.inference_mode()

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from unitdisc import distributed
 from unitdisc.codebook import MovingCodebook, dead_share, perplexity
+from unitdisc.data import Example, collate
 from unitdisc.model import NonFiniteLatentsError
-from unitdisc.parts import Batch, Padded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from unitdisc.data import Split
     from unitdisc.model import Model
+    from unitdisc.parts import Batch
     from unitdisc.settings import Train
 
 _MOST_LATENTS = 4096
@@ -60,7 +60,7 @@ class Health:
         # (Q, K) of this rank; the whole is only added up when it is asked for.
         self.running = torch.zeros(shape, dtype=torch.int64, device=self.device)
         self.finished: Tensor | None = None
-        self.probe: Padded | None = None
+        self.probe: Batch | None = None
         self.codes: Tensor | None = None
 
     def add(self, counts: Tensor | None) -> None:
@@ -128,30 +128,29 @@ class Health:
             self.probe = self._chosen().to(self.device)
         self.model.eval()
         try:
-            inputs = self.model.standardized(Batch([], self.probe)).inputs
-            latents = self.model.encode(inputs)
+            latents = self.model.encode(self.model.standardized(self.probe))
             return self.model.quantize(latents).codes[latents.mask].cpu()
         except NonFiniteLatentsError:
             return None
         finally:
             self.model.train()
 
-    def _chosen(self) -> Padded:
-        """Return inputs (B, T, ...) that fill one micro-batch, 4,096 latents at most."""
+    def _chosen(self) -> Batch:
+        """Return inputs that fill one micro-batch, 4,096 latents at most, and their conditions."""
         room = min(self.settings.batch_frames, _MOST_LATENTS * self.model.stride)
         most = min(self.settings.crop or room, room)
         if self.model.features.grid is not None:  # a picture is seen as a whole
             most = prod(self.model.features.grid)
         order = np.random.Generator(np.random.PCG64(self.seed)).permutation(len(self.split)).tolist()
-        chosen: list[Tensor] = []
+        chosen: list[Example] = []
         longest = 0
         for index in order:
             longest = max(longest, min(self.split.lengths[index], most))
             if chosen and longest * (len(chosen) + 1) > room:
                 break
-            chosen.append(self.split[index].inputs[:most])
-        lengths = torch.tensor([len(inputs) for inputs in chosen])
-        return Padded(pad_sequence(chosen, batch_first=True), lengths)
+            example = self.split[index]
+            chosen.append(Example(example.key, example.inputs[:most], {}, example.conditions))
+        return collate(chosen)
 
 
 def _usage(name: str, counts: Tensor) -> dict[str, Tensor]:

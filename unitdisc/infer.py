@@ -18,10 +18,12 @@ from unitdisc.plan import fill
 from unitdisc.units import Units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from unitdisc.data import FeatureSpec, Split
     from unitdisc.model import Model
+
+    Wanted = Callable[[int, list[int]], bool]
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,18 @@ class Passed:
             yield index, self.quantized.codes[row, : int(self.latents.lengths[row])].cpu().numpy()
 
 
-def batches(model: Model, split: Split, *, batch_frames: int) -> Iterator[tuple[list[int], Batch]]:
-    """Yield standardised batches of examples of similar length, every example once."""
+def batches(
+    model: Model, split: Split, *, batch_frames: int, wanted: Wanted | None = None
+) -> Iterator[tuple[list[int], Batch]]:
+    """Yield standardised batches of examples of similar length, every example once.
+
+    ``wanted`` says of a batch, by its number and the places of its examples, whether to make it; None takes all.
+    """
     device = model.device
     order = np.argsort(np.asarray(split.lengths), kind="stable").tolist()
     planned = fill(order, split.lengths, batch_frames=batch_frames)
+    if wanted is not None:
+        planned = [indices for number, indices in enumerate(planned) if wanted(number, indices)]
     if isinstance(split, HeldSplit):
         held = split.to(device)
         yield from ((indices, model.standardized(held.batch(indices))) for indices in planned)
@@ -81,13 +90,15 @@ def _loaded(split: Split, planned: Iterable[list[int]]) -> Iterator[tuple[list[i
 
 
 @torch.inference_mode()
-def passes(model: Model, split: Split, *, batch_frames: int) -> Iterator[Passed]:
-    """Yield every batch of the split after the bottleneck; the model is in evaluation mode.
+def passes(
+    model: Model, split: Split, *, batch_frames: int, wanted: Wanted | None = None
+) -> Iterator[Passed]:
+    """Yield every ``wanted`` batch of the split after the bottleneck; the model is in evaluation mode.
 
     Raises `DataError` when the model's latents are not finite.
     """
     model.eval()
-    for indices, batch in batches(model, split, batch_frames=batch_frames):
+    for indices, batch in batches(model, split, batch_frames=batch_frames, wanted=wanted):
         latents = _encode(model, batch)
         yield Passed(indices, batch, latents, model.quantize(latents))
 
@@ -125,7 +136,7 @@ def as_units(key: str, codes: np.ndarray, num_frames: int, stride: int, features
 
 def _encode(model: Model, batch: Batch) -> Padded:
     try:
-        return model.encode(batch.inputs)
+        return model.encode(batch)
     except NonFiniteLatentsError as error:
         raise DataError(
             f"{', '.join(batch.keys[:3])}: the encoder returned NaN or infinity; look at these inputs"

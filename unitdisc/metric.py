@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from unitdisc.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +36,7 @@ class Evaluated:
         nats: -ln p of this example under each part that is a `Likelihood`: "decoder", or the name of a head. Found
             when it is first asked for.
         translate: Returns what the decoder writes in place of this example's inputs, as text, by the arguments of
-            `Translator.translate`; None where the decoder is none.
+            `translate`, or with ``forced`` by `Translator.forced`; None where the decoder is none.
         inputs: (T, ...) float32, as the encoder sees them; None where no metric needs them.
         latents: (S, D) float32, before the bottleneck; None where no metric needs them.
         values: (S, D) float32, after the bottleneck; None where no metric needs them.
@@ -68,11 +70,13 @@ class Metric(ABC):
     Attributes:
         has_chance: Whether shuffled units give its chance value.
         higher_is_better: False where a lower value is better.
+        merges: Whether `merge` works, so that a score is recomputed from parts of a split without the data.
         needs: What `Evaluated` must carry beside the units; evaluation leaves out what no metric needs.
     """
 
     has_chance: ClassVar[bool] = True
     higher_is_better: ClassVar[bool] = True
+    merges: ClassVar[bool] = False
     needs: tuple[Need, ...] = ()
 
     @abstractmethod
@@ -82,6 +86,15 @@ class Metric(ABC):
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Return the main number under the key "value", further numbers and counts under their own names."""
+
+    def merge(self, other: Self, times: int = 1) -> None:
+        """Take in, ``times`` over, what ``other`` has taken in, as if it had come here item by item.
+
+        ``other`` has the same parameters and stays as it is. One instance per speaker, merged as often as the
+        speaker is drawn, makes a bootstrap that never sees the utterances again.
+        """
+        del other, times
+        raise PluginError(f"{type(self).__name__} takes in items only; look at `merges` first")
 
     def signature(self) -> str | None:
         """Return the full definition of the score in a line, where a name and parameters do not say it all."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unitdisc import views
+from unitdisc.coded import Coded
 from unitdisc.errors import RecipeError
 from unitdisc.layers.batch_norm import MaskedBatchNorm
 from unitdisc.missing import without_missing
@@ -92,6 +93,7 @@ class Model(nn.Module):
         heads: Predict targets.
         places: What each head looks at.
         features: What an input frame is.
+        conditions: The values of each condition in order, such as the pieces that spell source sentences.
     """
 
     def __init__(
@@ -104,9 +106,11 @@ class Model(nn.Module):
         heads: Mapping[str, Head],
         places: Mapping[str, Place],
         features: FeatureSpec,
+        conditions: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__()
         self.features = features
+        self.conditions = {name: tuple(values) for name, values in (conditions or {}).items()}
         self.standardize = Standardize(features.shape) if features.standardize else None
         self.encoder = encoder
         self.project = project
@@ -141,9 +145,10 @@ class Model(nn.Module):
         """Return the batch as encoder and decoder see it."""
         return batch if self.standardize is None else batch.with_inputs(self.standardize(batch.inputs))
 
-    def encode(self, inputs: Padded) -> Padded:
-        """Return finite float32 latents (B, S, D) of standardised inputs. Raises `NonFiniteLatentsError`."""
-        latents = self.project(self.encoder(inputs))
+    def encode(self, batch: Batch) -> Padded:
+        """Return finite float32 latents (B, S, D) of a standardised batch. Raises `NonFiniteLatentsError`."""
+        given = (batch.conditions,) if self.encoder.is_conditional else ()
+        latents = self.project(self.encoder(batch.inputs, *given))
         values = latents.values.float()
         if not torch.isfinite(values).all():
             raise NonFiniteLatentsError
@@ -155,7 +160,12 @@ class Model(nn.Module):
             return self.bottleneck(latents)  # type: ignore[no-any-return]
 
     def views(
-        self, inputs: Padded, latents: Padded | None, seen: Padded, codes: Tensor
+        self,
+        inputs: Padded,
+        latents: Padded | None,
+        seen: Padded,
+        codes: Tensor,
+        samples: Tensor | None = None,
     ) -> dict[Place, Padded]:
         """Return what the heads look at, by place, each (B, S, size); places that no head looks at are left out.
 
@@ -164,9 +174,10 @@ class Model(nn.Module):
             latents: Before the bottleneck; None where they are not known and not wanted.
             seen: After it.
             codes: (B, S, Q), -1 on padding.
+            samples: (B, S, Q, m), where the rule draws some.
         """
         wanted = set(self.places.values())
-        found: dict[Place, Padded] = {"bottleneck": seen}
+        found: dict[Place, Padded] = {"bottleneck": Coded(seen.values, seen.lengths, codes, samples)}
         if "encoder" in wanted and latents is not None:
             found["encoder"] = latents
         if "input" in wanted:
@@ -180,14 +191,14 @@ class Model(nn.Module):
     def forward(self, batch: Batch) -> Losses:
         """Return the losses of one micro-batch. Raises `NonFiniteLatentsError`."""
         batch = self.standardized(batch)
-        latents = self.encode(batch.inputs)
+        latents = self.encode(batch)
         quantized = self.quantize(latents)
         seen = Padded(quantized.values, latents.lengths)
         parts = {"bottleneck": quantized.loss.float()}
         stats = {f"bottleneck.{name}": value for name, value in quantized.stats.items()}
         # The bottleneck's mean is over latents; times stride it weighs as if over frames, whatever the lengths.
         total = parts["bottleneck"] * latents.lengths.sum() * self.stride
-        looks = self.views(batch.inputs, latents, seen, quantized.codes)
+        looks = self.views(batch.inputs, latents, seen, quantized.codes, quantized.samples)
         for name, part, place in self.explaining():
             loss, numbers = part(looks[place], batch)
             parts[name] = loss.float()
@@ -223,7 +234,8 @@ def build(
         )
     recipe = without_missing(recipe, targets=targets)
     torch.manual_seed(recipe.seed)
-    encoder = recipe.encoder.build(features=features)
+    numbers = {name: len(values) for name, values in conditions.items()}
+    encoder = recipe.encoder.build(features=features, conditions=numbers)
     # In this order, so that a probe more or less leaves the first weights of all others as they were.
     project = Project(encoder.dim, recipe.latents)
     bottleneck: Bottleneck = recipe.bottleneck.build(dim=project.dim)
@@ -233,7 +245,9 @@ def build(
         "stride": encoder.stride,
         "grid": encoder.grid,
         "targets": dict(targets),
-        "conditions": {name: len(values) for name, values in conditions.items()},
+        "conditions": numbers,
+        "num_codes": bottleneck.num_codes,
+        "num_codebooks": bottleneck.num_codebooks,
     }
     return Model(
         encoder=encoder,
@@ -246,6 +260,7 @@ def build(
         },
         places={name: views.place(use) for name, use in recipe.heads.items()},
         features=features,
+        conditions=conditions,
     )
 
 

@@ -16,9 +16,11 @@ from unitdisc.annotations import CONTRACTS, contract_class, range_text, wanted
 from unitdisc.errors import PluginError
 
 SUPPLIED: dict[str, frozenset[str]] = {
-    "encoder": frozenset({"features"}),
+    "encoder": frozenset({"features", "conditions"}),
     "bottleneck": frozenset({"dim"}),
-    "decoder": frozenset({"dim", "features", "stride", "grid", "conditions"}),
+    "decoder": frozenset(
+        {"dim", "features", "stride", "grid", "conditions", "targets", "num_codes", "num_codebooks"}
+    ),
     "head": frozenset({"dim", "stride", "grid", "targets", "num_codes", "num_codebooks"}),
 }
 """What the engine fills in, by kind."""

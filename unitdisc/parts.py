@@ -195,8 +195,8 @@ class Part(nn.Module):
 class Encoder(Part, ABC):
     """Turns input frames into latents.
 
-    The engine supplies ``features`` (`FeatureSpec`). Latent ``s`` stands for the input frames
-    ``[s * stride, (s + 1) * stride)``, so S = ceil(T / stride).
+    The engine supplies ``features`` (`FeatureSpec`) and ``conditions`` ({name: number of values}). Latent ``s`` stands
+    for the input frames ``[s * stride, (s + 1) * stride)``, so S = ceil(T / stride).
 
     On pictures (``features.grid``) the frames are pixels row by row, and so are the latents: latent ``s`` stands
     for a cell of ``grid``, S = rows * columns of it, and stride is the number of pixels in a cell.
@@ -205,11 +205,13 @@ class Encoder(Part, ABC):
         dim: Size of a latent.
         stride: Input frames per latent.
         grid: Rows and columns of latents of a picture; None for sequences.
+        is_conditional: Whether the engine also hands ``forward`` the conditions of the batch, by name.
     """
 
     dim: int
     stride: int
     grid: tuple[int, int] | None = None
+    is_conditional: bool = False
 
     @abstractmethod
     def forward(self, inputs: Padded) -> Padded:
@@ -247,7 +249,8 @@ class Decoder(Part, ABC):
     """Explains the inputs from the quantised latents.
 
     The engine supplies what the constructor names of: ``dim``, ``features`` (`FeatureSpec`), ``stride``, ``grid``
-    (the encoder's) and ``conditions`` ({name: number of values}).
+    (the encoder's), ``conditions`` ({name: number of values}), ``targets`` ({name: `TargetSpec`}), ``num_codes`` K and
+    ``num_codebooks`` Q. The latents are `unitdisc.coded.Coded`: their codes come with them.
 
     Attributes:
         shows: What its ``reconstruct`` returns, where it has one: the "expected" value of each number, or pixel

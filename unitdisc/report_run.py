@@ -1,74 +1,77 @@
-"""Gathers what the report of a run shows: facts, scores, pictures of its first examples, frequent units."""
+"""Gathers what the report of a run shows: facts, scores, the browser of units, pictures of its first examples."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from unitdisc import report_browser, report_scores
 from unitdisc.infer import as_units, codes_of
-from unitdisc.report import ReportData, Tally, label_spans, picture, png
+from unitdisc.kinds import kind_of
+from unitdisc.report import Inventory, ReportData, label_spans, picture
 from unitdisc.report.cells import cells
-from unitdisc.scores import scores
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from unitdisc.data import Example
     from unitdisc.run import Run
-    from unitdisc.units import Units
 
-_PICTURES = 4
+_TOP = 20
 
 
-def gather(run: Run) -> tuple[ReportData, Image.Image | None]:
-    """Return what the page shows and the picture of the first example; no picture where nothing is quantised."""
-    pictures, tally = _look(run) if run.model.bottleneck.num_codes else ([], None)
+def gather(run: Run, beside: Run | None = None) -> tuple[ReportData, Image.Image | None]:
+    """Return what the page shows and the picture of the first example; no picture where nothing is quantised.
+
+    ``beside`` is another run, to compare with. Raises `DataError` where it is not of the same data.
+    """
     data = ReportData(
         name=run.recipe.name,
         facts=_facts(run),
-        scores=scores(run),
+        scores=report_scores.rows(run, beside),
         log=run.log(),
-        counts=tally.counts if tally else [],
-        pictures=[(title, png(image)) for title, image in pictures],
-        top_units=tally.top() if tally else [],
+        counts=[],
         files=sorted(f"units/{path.name}" for path in run.folder.units.glob("*")),
         commands=_commands(run),
-        num_units=tally.num_units if tally else 0,
+        beside=f"{beside.recipe.name} ({beside.folder.path.name})" if beside else "",
     )
-    return data, pictures[0][1] if pictures else None
-
-
-def _look(run: Run) -> tuple[list[tuple[str, Image.Image]], Tally]:
-    """Draw examples from all over the split, and count its units."""
+    if run.model.bottleneck.num_codes == 0:
+        return data, None
     split = run.source.split(run.recipe.evaluate.split)
-    codes = codes_of(run.model, split, batch_frames=run.recipe.evaluate.batch_frames)
-    frames = next((name for name, (kind, _) in run.record["targets"].items() if kind == "frames"), None)
-    vocab = run.record["targets"][frames][1] if frames else []
-    tally = Tally(run.model.bottleneck.num_codes, vocab=vocab)
-    wanted = set(range(0, len(split), max(1, len(split) // _PICTURES))[:_PICTURES])
-    pictures = []
-    for index, sequence in enumerate(codes):
-        example = split[index] if frames or index in wanted else None
-        tally.update(
-            sequence, run.model.stride, example.targets[frames].numpy() if example and frames else None
-        )
-        if index in wanted and example is not None:
-            units = as_units(example.key, sequence, len(example.inputs), run.model.stride, run.features)
-            pictures.append((example.key, _draw(run, example, units, frames, vocab)))
-    return pictures, tally
+    inventory = Inventory(
+        codes_of(run.model, split, batch_frames=run.recipe.evaluate.batch_frames),
+        num_codes=run.model.bottleneck.num_codes,
+        is_merged=run.model.encoder.grid is None,
+    )
+    browser = report_browser.browser(run, split, inventory, beside)
+    top = [
+        (unit.name, unit.count, " ".join(f"{name} {share:.0%}" for name, share in unit.labels[:1]))
+        for unit in browser.units[:_TOP]
+    ]
+    data = replace(
+        data, counts=inventory.code_counts, top_units=top, num_units=inventory.num_units, browser=browser
+    )
+    return data, _picture(run, inventory)
 
 
-def _draw(run: Run, example: Example, units: Units, frames: str | None, vocab: list[str]) -> Image.Image:
-    grid = run.model.encoder.grid
+def _picture(run: Run, inventory: Inventory) -> Image.Image:
+    """Draw the first example of the split with its units."""
+    example = run.source.split(run.recipe.evaluate.split)[0]
+    codes = inventory.units[inventory.sequences[0]]
+    units = as_units(example.key, codes, len(example.inputs), run.model.stride, run.features)
+    grid, image = run.model.encoder.grid, run.source.picture(example)
     if grid is not None:
-        return cells(run.source.picture(example), units, grid, title=example.key)
-    labels = label_spans(example.targets[frames].numpy(), vocab) if frames else None
+        return cells(image, units, grid, title=example.key)
+    target = report_browser.labelled(run)
+    labels = (
+        label_spans(example.targets[target].numpy(), run.record["targets"][target][1]) if target else None
+    )
     return picture(
-        run.source.picture(example),
+        image,
         units,
         frames_per_unit=run.model.stride,
         labels=labels,
         title=example.key,
-        labels_name=frames or "",
+        labels_name=target,
     )
 
 
@@ -90,14 +93,12 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 
 def _commands(run: Run) -> list[tuple[str, str]]:
-    folder = run.folder.path
-    is_speech = run.features.unit_of_time == "second"
-    image = "line image" if run.features.grid is None else "picture"
+    folder, kind = run.folder.path, kind_of(run.features)
     return [
         ("units in another format", f"unitdisc export {folder} --format ctm --out units-ctm"),
         ("scores as JSON", f"unitdisc evaluate {folder} --json"),
         (
-            f"units of a new {'recording' if is_speech else image}, in Python",
-            f"unitdisc.load({str(folder)!r}).encode({'waveform, rate' if is_speech else 'image'}).codes",
+            f"units of a new {kind.one}, in Python",
+            f"unitdisc.load({str(folder)!r}).encode({kind.signal}).codes",
         ),
     ]

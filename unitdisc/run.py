@@ -13,9 +13,10 @@ from unitdisc.errors import DataError, StorageError
 from unitdisc.infer import as_units, codes_of, units_of
 from unitdisc.model import Model, build
 from unitdisc.run_folder import RunFolder, read_json
+from unitdisc.translation import translate_texts, translator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
@@ -115,6 +116,22 @@ class Run:
         """
         source: DataSource = self.recipe.data.build()
         return units_of(self.model, key, source.featurize(signal, rate), self.features)
+
+    def translate(
+        self, texts: Sequence[str], *, batch_tokens: int | None = None, **options: Any
+    ) -> list[str]:
+        """Return the translation of each sentence, without units; an empty text gives an empty one.
+
+        Raises `RecipeError` where the decoder does not translate.
+
+        Args:
+            texts: Sentences, of any length and in any letters.
+            batch_tokens: Tokens of a batch at most, with padding; None takes what the recipe evaluates with.
+            options: As in `unitdisc.translation.translate`: ``beam=4``, ``teacher="runs/teacher"``, and so on.
+        """
+        translator(self.model)
+        batch_tokens = batch_tokens or self.recipe.evaluate.batch_frames
+        return translate_texts(self.model, self.source, texts, batch_tokens=batch_tokens, **options)
 
     def meta(self, data_sha256: str | None = None) -> dict[str, Any]:
         """Return what a unit file must say about itself; ``data_sha256`` is of other data than the run's own."""

@@ -21,7 +21,7 @@ def scores(run: Run) -> list[Score]:
                 name,
                 found["values"]["value"],
                 chance["value"] if chance else None,
-                _first_sentence(run.recipe.metrics[name].component),
+                first_sentence(run.recipe.metrics[name].component),
                 better="higher" if found["higher_is_better"] else "lower",
             )
         )
@@ -33,5 +33,6 @@ def scores(run: Run) -> list[Score]:
     return rows
 
 
-def _first_sentence(component: type) -> str:
+def first_sentence(component: type) -> str:
+    """Return what a component is, in a line."""
     return (component.__doc__ or component.__name__).strip().split("\n")[0].rstrip(".").replace("`", "")

@@ -29,6 +29,7 @@ _CONTRACT = {
     "decoder": "Decoder",
     "heads": "Head",
     "metrics": "Metric",
+    "metric": "Metric",
     "exporter": "Exporter",
     "reader": "Reader",
     "vocoder": "Vocoder",

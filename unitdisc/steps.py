@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unitdisc import checkpoint, device, distributed, export, report_run, run_record, scoring, standardize
+from unitdisc import (
+    checkpoint,
+    device,
+    distributed,
+    encode,
+    export,
+    report_run,
+    run_record,
+    scoring,
+    standardize,
+)
 from unitdisc.deterministic import deterministic
 from unitdisc.display import Display
 from unitdisc.errors import DataError, RecipeError
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
 
     from unitdisc.data import DataSource, Split
     from unitdisc.recipe import Recipe, Use
+    from unitdisc.units import Units
 
 _PACKAGES = ("unitdisc", "torch", "numpy", "lhotse", "safetensors")
 
@@ -130,20 +141,24 @@ def export_units(
         raise RecipeError(
             f"bottleneck {run.recipe.bottleneck.name}: quantises nothing, so there are no units to export"
         )
-    units = {split: list(run.units(split)) for split in splits}
     meta = {**run.meta(), "formats": _plain(uses)}
-    if book is not None:
-        units = {split: [export.only_book(item, book) for item in items] for split, items in units.items()}
-        meta |= {"num_codebooks": 1, "book": book}
     writers = {name: use.build() for name, use in uses.items()}
-    return export.write(target, units, exporters=writers, meta=meta)
+    with encode.units_of(run, splits, target) as found:
+        units: Mapping[str, Sequence[Units]] = found
+        if book is not None:
+            units = {name: [export.only_book(item, book) for item in items] for name, items in found.items()}
+            meta |= {"num_codebooks": 1, "book": book}
+        return export.write(target, units, exporters=writers, meta=meta)
 
 
-def report(run: Run, *, anew: bool = False) -> bool:
-    """Write ``report.html`` and ``units.png``; return False when they are already there and not wanted anew."""
+def report(run: Run, *, anew: bool = False, beside: Run | None = None) -> bool:
+    """Write ``report.html`` and ``units.png``; return False when they are already there and not wanted anew.
+
+    ``beside`` is another run, whose units and scores stand beside those of ``run``.
+    """
     if run.folder.report.exists() and not anew:
         return False
-    data, picture = report_run.gather(run)
+    data, picture = report_run.gather(run, beside)
     if picture is not None:
         write_bytes(run.folder.picture, png(picture))
     write_text(run.folder.report, html(data))
@@ -198,10 +213,7 @@ def _is_of(run: Run, path: Path, key: str) -> bool:
 def _prepared(recipe: Recipe) -> DataSource:
     """Build and prepare the data source, rank 0 first, so that one process makes what is missing."""
     source: DataSource = recipe.data.build()
-    for turn in range(2):
-        if (distributed.rank() == 0) == (turn == 0):
-            source.prepare()
-        distributed.barrier()
+    distributed.in_turn(source.prepare)
     return source
 
 

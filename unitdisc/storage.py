@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import tempfile
@@ -66,11 +67,14 @@ def append_text(path: Path, text: str) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder to fill; it becomes ``path`` when the block ends well and vanishes otherwise.
 
-    A folder that is already at ``path`` is replaced. Raises `StorageError`.
+    A folder that is already at ``path`` is replaced, and what killed processes left half-written for it vanishes.
+    Raises `StorageError`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=path.parent))
+        for stray in path.parent.glob(f"{_PARTIAL}{glob.escape(path.name)}-????????"):  # of a killed process
+            shutil.rmtree(stray, ignore_errors=True)
+        partial = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{path.name}-", dir=path.parent))
         partial.chmod(0o777 & ~_umask())
     except OSError as error:
         raise _explained(path, error, 0) from error
@@ -93,7 +97,7 @@ def refuse_other_files(folder: Path, own: str) -> None:
 def _replace_folder(partial: Path, path: Path) -> None:
     sync_folder(partial)
     if path.exists():
-        old = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=path.parent))
+        old = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{path.name}-", dir=path.parent))
         path.rename(old / path.name)
         partial.rename(path)
         shutil.rmtree(old)

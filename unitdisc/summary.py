@@ -139,10 +139,17 @@ def skeleton(recipe: Recipe) -> Skeleton:
     features = source.features
     if features.grid is not None and recipe.train.crop is not None:
         raise RecipeError("train.crop: pictures are trained on as a whole; set train.crop to null")
-    encoder: Encoder = recipe.encoder.build(features=features)
+    encoder: Encoder = recipe.encoder.build(features=features, conditions=Asked(lambda: 1))
     project = Project(encoder.dim, recipe.latents)
     bottleneck: Bottleneck = recipe.bottleneck.build(dim=project.dim)
-    supplied = {"dim": project.dim, "features": features, "stride": encoder.stride, "grid": encoder.grid}
+    supplied = {
+        "dim": project.dim,
+        "features": features,
+        "stride": encoder.stride,
+        "grid": encoder.grid,
+        "num_codes": bottleneck.num_codes,
+        "num_codebooks": bottleneck.num_codebooks,
+    }
     return Skeleton(features, encoder, project, bottleneck, supplied)
 
 

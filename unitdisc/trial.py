@@ -47,7 +47,7 @@ def estimate(recipe: Recipe) -> dict[str, str]:
     """
     chosen = device.choose(recipe.train)
     source: DataSource = recipe.data.build()
-    targets, conditions = _asked_for(recipe)
+    targets, conditions = asked_for(recipe)
     built = model.build(recipe, source.features, targets, conditions).to(chosen)
     split = _Noise(source.features, targets, conditions, recipe.train)
     few = replace(recipe.train, steps=STEPS, checkpoint_every=STEPS, score_every=None, tensorboard=False)
@@ -111,7 +111,7 @@ class _Noise(Split):
         return Example(self.keys[index], inputs, labels, conditions, middles)
 
 
-def _asked_for(recipe: Recipe) -> tuple[dict[str, TargetSpec], dict[str, tuple[str, ...]]]:
+def asked_for(recipe: Recipe) -> tuple[dict[str, TargetSpec], dict[str, tuple[str, ...]]]:
     """Return targets and conditions with the names and kinds that the recipe's parts look up when built."""
     symbols = tuple(str(number) for number in range(NUMBER))
     targets = Asked(lambda: TargetSpec(AnyKind("frames"), symbols))  # type: ignore[arg-type]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
 
@@ -24,6 +24,7 @@ class Units:
         step: Length of one unit, in ``unit_of_time``.
         end: Right edge of the recording or line, in ``unit_of_time``; the last unit is cut there.
         unit_of_time: As in `FeatureSpec`; of pictures the cells follow each other row by row.
+        fields: What the corpus says of it in single values, as in `Split.fields`; {} where nothing is known.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Units:
     step: float
     end: float
     unit_of_time: str
+    fields: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def spans(self) -> Iterator[tuple[float, float, tuple[int, ...]]]:
         """Yield ``(start, end, codes)`` per unit, the last one cut at the end of the recording."""

@@ -31,11 +31,7 @@ def supplied_to(use: Use, supplied: Mapping[str, Any], bottleneck: Bottleneck) -
     Raises `RecipeError` for the units of a bottleneck that has none.
     """
     on = place(use)
-    supplied = {
-        **supplied,
-        "num_codes": bottleneck.num_codes,
-        "num_codebooks": bottleneck.num_codebooks,
-    }
+    supplied = dict(supplied)
     if on == "input" and supplied["features"].vocab_size is not None:
         raise RecipeError(
             f"{use.where}: the inputs are numbers of tokens, which a {use.name} head cannot look at; look at "

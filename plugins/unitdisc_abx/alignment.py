@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -10,9 +12,9 @@ _MAGIC = 1.5 * 2.0**52
 
 
 class Packing:
-    """Sums of distances, lengths of paths and which path is preferred, side by side in whole numbers.
+    """Sums of distances, which path is preferred and lengths of paths, side by side in whole numbers.
 
-    Distances are rounded to multiples of 2^-30 of the largest one (coarser where a sequence has thousands of
+    Distances are rounded to multiples of 2^-30 of the largest one (coarser where a sequence has a thousand
     frames), so that their sums are exact in any order: equal paths tie, and none wins by rounding. Distances of 0
     and 1 take half the room.
 
@@ -24,26 +26,38 @@ class Packing:
 
     def __init__(self, largest: float, longest: int, *, is_binary: bool = False) -> None:
         length_bits = (2 * longest).bit_length()
-        self.shift = length_bits + 2
+        preference_bits = (longest + 2).bit_length()
+        self.shift = length_bits + preference_bits
         self.worse = 2**length_bits
         """Added to a path that loses a tie."""
-        self.clear = ~(3 * self.worse)
-        is_small = is_binary and 2 * length_bits + 2 <= 30
-        self.kind = torch.int32 if is_small else torch.int64
+        self.clear = self.worse - 1 - 2**self.shift
+        is_small = is_binary and self.shift + length_bits <= 30
+        self.kind = np.dtype(np.int32 if is_small else np.int64)
         self.far = 2 ** (30 if is_small else 62)
         """More than any path costs, and little enough that a distance may be added."""
-        self.scale = 1.0 if is_binary else 2.0 ** min(30, 59 - 2 * length_bits) / max(largest, 1e-30)
+        fraction = min(30, 51 - self.shift, 61 - self.shift - length_bits)
+        self.scale = 1.0 if is_binary else 2.0**fraction / max(largest, 1e-30)
+        self._is_binary, self._longest = is_binary, longest
         self._magic = torch.tensor(_MAGIC, dtype=torch.float64)
-        self._left = 1 - int(self._magic.view(torch.int64))
 
-    def pack(self, distances: torch.Tensor, out: torch.Tensor) -> None:
-        """Write distances (...), float64 or bool, to ``out``, each a path of length 1; may overwrite them."""
-        if distances.dtype == torch.bool:
-            torch.add(1, distances.to(self.kind), alpha=2**self.shift, out=out)
-            return
+    def whole(self, distances: torch.Tensor) -> np.ndarray:
+        """Return distances (...), float64 or bool, in whole numbers that lack their `ranks`; may overwrite them."""
+        if self._is_binary:
+            shifted: np.ndarray = distances.numpy().astype(self.kind) << self.shift
+            return shifted
         scale = self.scale * 2**self.shift
-        whole = torch.add(self._magic, distances, alpha=scale, out=distances).view(torch.int64)
-        torch.add(whole.bitwise_and_(-(2**self.shift)), self._left, out=out)
+        bits = torch.add(self._magic, distances, alpha=scale, out=distances).view(torch.int64)
+        return bits.bitwise_and_(-(2**self.shift)).numpy()
+
+    def ranks(self, ranks: np.ndarray) -> np.ndarray:
+        """Return (N,) what makes `whole` numbers paths of length 1, for frames of the first sequence at these places.
+
+        A path's number is the less the later its frame, so that of two equal paths the one that went on in the
+        second sequence beats the one that went on in the first.
+        """
+        start = 1 if self._is_binary else 1 - int(self._magic.view(torch.int64))
+        added: np.ndarray = start + (self._longest - ranks) * self.worse
+        return added.astype(self.kind)
 
     def unpack(self, packed: np.ndarray) -> np.ndarray:
         """Return the sums (...) over the lengths, float64."""
@@ -76,12 +90,65 @@ def align(packed: np.ndarray, packing: Packing) -> np.ndarray:
         low, high = max(0, diagonal - columns + 1), min(rows, diagonal + 1)
         over = slice(low, high)
         cell = newest[low + 1 : high + 1]
-        np.add(last[over], packing.worse, out=cell)
-        np.minimum(cell, last[low + 1 : high + 1], out=cell)
-        cell += packing.worse
+        np.minimum(last[over], last[low + 1 : high + 1], out=cell)
+        cell += 2 * packing.worse  # so that they lose to a path over both, which is a frame before the second
         np.minimum(cell, before[over], out=cell)
         cell &= packing.clear
         cell += diagonals[diagonal, over]
         newest[high + 1 : high + 2] = packing.far
         newest, last, before = before, newest, last
     return packing.unpack(last[rows])
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Where the frames of sequences lie that stand in descending order of length.
+
+    Args:
+        starts: By step n, where the n-th frame of the first sequence lies, those of the others behind it.
+        counts: How many sequences have such a frame.
+    """
+
+    starts: list[int]
+    counts: list[int]
+
+
+def align_table(packed: np.ndarray, rows: Steps, columns: Steps, packing: Packing) -> np.ndarray:
+    """Return (R, C) float64, what `align` finds for R sequences beside C others, of whatever lengths.
+
+    The pairs that have a cell (n, m) are the first of both, so all of them take a step together.
+
+    Args:
+        packed: (sum of rows.counts, sum of columns.counts), the distances between all frames.
+        rows: Where the frames of the first sequences lie.
+        columns: Where those of the second lie.
+        packing: What packed them.
+    """
+    found = np.empty((rows.counts[0], columns.counts[0]), packed.dtype)
+    above, here = (
+        [np.empty((rows.counts[0], width), packed.dtype) for width in columns.counts] for _ in range(2)
+    )
+    for n, (top, height) in enumerate(zip(rows.starts, rows.counts, strict=True)):
+        shorter = rows.counts[n + 1] if n + 1 < len(rows.counts) else 0
+        stripe = packed[top : top + height]
+        for m, (left, width) in enumerate(zip(columns.starts, columns.counts, strict=True)):
+            cell = here[m][:height]
+            cost = stripe[:, left : left + width]
+            if n and m:
+                np.minimum(above[m][:height], here[m - 1][:height, :width], out=cell)
+                cell += (
+                    2 * packing.worse
+                )  # so that they lose to a path over both, which is a frame before the second
+                np.minimum(cell, above[m - 1][:height, :width], out=cell)
+                cell &= packing.clear
+                cell += cost
+            elif n or m:
+                np.bitwise_and(above[m][:height] if n else here[m - 1][:, :width], packing.clear, out=cell)
+                cell += cost
+            else:
+                cell[:] = cost
+            narrower = columns.counts[m + 1] if m + 1 < len(columns.counts) else 0
+            if shorter < height and narrower < width:
+                found[shorter:height, narrower:width] = cell[shorter:, narrower:]
+        above, here = here, above
+    return packing.unpack(found)

@@ -1,26 +1,36 @@
-"""Distances between the frames of X and those of A and B, in blocks of bounded size, one after the other."""
+"""Which tokens are compared in one go, and the distances between their frames, in blocks of bounded size."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+
+from unitdisc_abx.alignment import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
 
     from unitdisc_abx.alignment import Packing
     from unitdisc_abx.cells import Group
     from unitdisc_abx.frame_distances import FrameDistance
 
-_BATCH = 2**24
-"""Frame distances of a batch of blocks; those of one token of X may be more."""
+_BATCH = 2**20
+"""Frame distances that a thread holds, little enough for its cache; those of two tokens may be more."""
+
+_ROWS = 2**9
+"""Frames of the rows of a block that has many pairs; one token may have more."""
 
 _TILE = 2**8
 """Frames on both sides whose distances are found at once, so that all that is done to them stays in a core's cache."""
+
+_FEW = 2**12
+"""Pairs of a block, below which those of equal lengths are aligned together with those of other blocks."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +47,38 @@ class Frames:
     starts: np.ndarray
     lengths: np.ndarray
 
-    def of(self, tokens: np.ndarray) -> Side:
-        """Return the frames of these tokens, in an order in which those of equally long ones can be aligned."""
+    def of(self, tokens: np.ndarray, *, by_length: bool) -> Side:
+        """Return the frames of these tokens (N,), in stretches of equal lengths or, longest first, all in one."""
         lengths = self.lengths[tokens]
-        equal, places, begin = [], [], 0
-        for length in np.unique(lengths).tolist():
-            alike = np.flatnonzero(lengths == length)
-            equal.append((length, begin, alike))
-            places.append((self.starts[tokens[alike]] + np.arange(length)[:, None]).ravel())
-            begin += length * len(alike)
-        return Side(self.values[torch.from_numpy(np.concatenate(places))], equal)
+        order = np.argsort(-lengths, kind="stable")
+        ordered = lengths[order]
+        edges = (
+            np.flatnonzero(np.diff(ordered, prepend=0, append=0)) if by_length else np.array([0, len(order)])
+        )
+        frames, ranks, stretches, begin = [], [], [], 0
+        for first, last in pairwise(edges.tolist()):
+            counts = [int(np.searchsorted(-ordered[first:last], -n)) for n in range(int(ordered[first]))]
+            starts = begin + np.cumsum([0, *counts])
+            stretches.append(Stretch(order[first:last], Steps(starts[:-1].tolist(), counts)))
+            begin = int(starts[-1])
+            frames += [
+                self.starts[tokens[order[first : first + count]]] + n for n, count in enumerate(counts)
+            ]
+            ranks.append(np.repeat(np.arange(len(counts)), counts))
+        return Side(self.values[torch.from_numpy(np.concatenate(frames))], np.concatenate(ranks), stretches)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some tokens of a side.
+
+    Args:
+        tokens: (N,) int64, which of the side's they are, longest first.
+        steps: Where their frames lie: all first frames, then all second ones, and so on.
+    """
+
+    tokens: np.ndarray
+    steps: Steps
 
 
 @dataclass(frozen=True)
@@ -54,27 +86,14 @@ class Side:
     """One side of a block.
 
     Args:
-        frames: First the first frames of the shortest tokens, then the second frames of these, and so on.
-        equal: By length, where the frames of tokens of this length begin, and which these tokens are.
+        frames: (F, D).
+        ranks: (F,) int64, the place of each frame in its token, from 0.
+        stretches: All of its tokens.
     """
 
     frames: Tensor
-    equal: list[tuple[int, int, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Pairs of tokens of the same two lengths.
-
-    Args:
-        packed: (N, M, rows, columns), distances between their frames.
-        rows: Places of the first tokens among the rows of the block.
-        columns: Places of the second among its columns.
-    """
-
-    packed: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
+    ranks: np.ndarray
+    stretches: list[Stretch]
 
 
 @dataclass(frozen=True)
@@ -83,105 +102,101 @@ class Block:
 
     Args:
         group: The group.
-        wins: (len(group.queries), L), what the group has won so far: for each label B the number of triplets in
-            which A is closer to X, ties being a half.
+        columns: All columns, in parts.
         rows: (R,) int64, tokens.
-        queries: (R,) int64, to which X each belongs, in ascending order.
-        panels: All pairs of row and column.
-        distances: (R, M) float64, room for what the pairs are apart.
+        queries: (R,) int64, to which X of the group each belongs, in ascending order.
+        num_cells: How many distances between frames it takes.
+        is_small: Whether it has few pairs.
         is_last: Whether nothing of the group is left.
     """
 
     group: Group
-    wins: np.ndarray
+    columns: list[Part]
     rows: np.ndarray
     queries: np.ndarray
-    panels: list[Panel]
-    distances: np.ndarray
+    num_cells: int
+    is_small: bool
     is_last: bool
 
 
-class Room:
-    """Memory for the distances of two batches, one filled while the other is looked at, again and again.
+@dataclass(frozen=True)
+class Part:
+    """Some columns of a group.
 
-    Fresh memory would cost more than what is put there.
+    Args:
+        places: (M,) int64, which of the columns they are.
+        side: Their frames.
+        right: What stands for these in distances.
     """
 
-    def __init__(self, kind: torch.dtype) -> None:
-        self.halves = [torch.empty(_BATCH, dtype=kind) for _ in range(2)]
-        self.taken = 0
-
-    def holds(self, size: int) -> bool:
-        """Return whether the half that is filled holds so many more; an empty one may be asked for any number."""
-        return self.taken == 0 or self.taken + size <= _BATCH
-
-    def take(self, rows: int, columns: int) -> Tensor:
-        """Return room for (rows, columns)."""
-        begin, self.taken = self.taken, self.taken + rows * columns
-        half = self.halves[0] if self.taken <= _BATCH else self.halves[0].new_empty(rows * columns)
-        return half[begin : self.taken].view(rows, columns)
-
-    def turn(self) -> None:
-        """Go on with the other half."""
-        self.halves.reverse()
-        self.taken = 0
+    places: np.ndarray
+    side: Side
+    right: Tensor
 
 
-def batches(
-    groups: Iterable[Group], frames: Frames, distance: FrameDistance, packing: Packing
-) -> Iterator[list[Block]]:
-    """Yield the blocks of all groups, many at a time; each batch is done with when the next but one is asked for."""
+def batches(groups: Iterable[Group], frames: Frames, distance: FrameDistance) -> Iterator[list[Block]]:
+    """Yield the blocks of all groups, small ones many at a time."""
     batch: list[Block] = []
-    room = Room(packing.kind)
+    taken = 0
     for group in groups:
-        if not group.queries:
-            continue
-        wins = np.zeros((len(group.queries), len(group.labels)))
-        rows = np.concatenate([rows for _, rows in group.queries])
-        queries = np.repeat(np.arange(len(group.queries)), [len(rows) for _, rows in group.queries])
-        columns = frames.of(group.columns)
-        right = distance.right(columns.frames)
-        for part in _parts(frames.lengths[rows], len(right)):
-            own = frames.of(rows[part])
-            if not room.holds(len(own.frames) * len(right)):
+        for block in _blocks(group, frames, distance):
+            if batch and taken + block.num_cells > _BATCH:
                 yield batch
-                batch = []
-                room.turn()
-            packed = room.take(len(own.frames), len(right))
-            _fill(packed, distance.left(own.frames), right, distance, packing)
-            panels = _panels(packed.numpy(), own, columns)
-            apart = np.empty((len(rows[part]), len(group.columns)))
-            is_last = part.stop == len(rows)
-            batch.append(Block(group, wins, rows[part], queries[part], panels, apart, is_last))
+                batch, taken = [], 0
+            batch.append(block)
+            taken += block.num_cells
     if batch:
         yield batch
 
 
-def _parts(lengths: np.ndarray, width: int) -> Iterator[slice]:
-    """Yield which rows have a block together, as many as a batch holds, each of so many frames."""
+def _blocks(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[Block]:
+    if not group.queries:
+        return
+    rows = np.concatenate([rows for _, rows in group.queries])
+    queries = np.repeat(np.arange(len(group.queries)), [len(rows) for _, rows in group.queries])
+    lengths, widths = frames.lengths[rows], frames.lengths[group.columns]
+    is_small = len(rows) * len(widths) < _FEW and lengths.sum() * widths.sum() <= _BATCH
+    order = np.argsort(-widths, kind="stable")
+    columns = []
+    for part in [slice(None)] if is_small else _parts(widths[order], _BATCH // _ROWS):
+        side = frames.of(group.columns[order[part]], by_length=is_small)
+        columns.append(Part(order[part], side, distance.right(side.frames)))
+    for part in [slice(0, len(rows))] if is_small else _parts(lengths, _ROWS):
+        num_cells = int(lengths[part].sum() * widths.sum())
+        yield Block(group, columns, rows[part], queries[part], num_cells, is_small, part.stop == len(rows))
+
+
+def _parts(lengths: np.ndarray, most: int) -> Iterator[slice]:
+    """Yield which tokens stand together, at most so many frames or one token."""
     ends = np.cumsum(lengths)
     first = 0
     while first < len(lengths):
-        most = ends[first] - lengths[first] + _BATCH // width
-        last = max(first + 1, int(np.searchsorted(ends, most, side="right")))
-        yield slice(first, last)
-        first = last
+        last = int(np.searchsorted(ends, ends[first] - lengths[first] + most, side="right"))
+        yield slice(first, max(first + 1, last))
+        first = max(first + 1, last)
 
 
-def _fill(packed: Tensor, left: Tensor, right: Tensor, distance: FrameDistance, packing: Packing) -> None:
-    """Write the distances between all frames of both sides."""
-    for top in range(0, len(left), _TILE):
-        for first in range(0, len(right), _TILE):
-            rows, columns = slice(top, top + _TILE), slice(first, first + _TILE)
-            packing.pack(distance.between(left[rows], right[columns]), out=packed[rows, columns])
+class Room:
+    """Memory for distances, again and again: fresh memory would cost more than what is put there."""
 
+    def __init__(self, kind: np.dtype[Any]) -> None:
+        self._memory = np.empty(_BATCH, kind)
+        self._taken = 0
 
-def _panels(packed: np.ndarray, rows: Side, columns: Side) -> list[Panel]:
-    panels = []
-    for height, top, some_rows in rows.equal:
-        stripe = packed[top : top + height * len(some_rows)]
-        for width, left, some_columns in columns.equal:
-            part = stripe[:, left : left + width * len(some_columns)]
-            table = part.reshape(height, len(some_rows), width, len(some_columns))  # a view
-            panels.append(Panel(table.transpose(0, 2, 1, 3), some_rows, some_columns))
-    return panels
+    def fill(self, rows: Side, columns: Part, distance: FrameDistance, packing: Packing) -> np.ndarray:
+        """Return the distances between all frames of the rows and the columns, packed."""
+        shape = len(rows.frames), len(columns.right)
+        begin, self._taken = self._taken, self._taken + shape[0] * shape[1]
+        fits = self._taken <= len(self._memory)
+        packed = self._memory[begin : self._taken].reshape(shape) if fits else np.empty(shape, packing.kind)
+        left, ranks = distance.left(rows.frames), packing.ranks(rows.ranks)[:, None]
+        for top in range(0, shape[0], _TILE):
+            for first in range(0, shape[1], _TILE):
+                down, along = slice(top, top + _TILE), slice(first, first + _TILE)
+                whole = packing.whole(distance.between(left[down], columns.right[along]))
+                np.add(whole, ranks[down], out=packed[down, along])
+        return packed
+
+    def clear(self) -> None:
+        """Begin anew: what was filled before may be overwritten."""
+        self._taken = 0

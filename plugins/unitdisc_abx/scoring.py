@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from unitdisc_abx.alignment import Packing, align
-from unitdisc_abx.blocks import Block, Frames, Panel, batches
-from unitdisc_abx.frame_distances import FrameDistance, Identical
+from unitdisc_abx.alignment import Packing, align, align_table
+from unitdisc_abx.blocks import Room, batches
+from unitdisc_abx.frame_distances import Identical
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
+    from unitdisc_abx.blocks import Block, Frames, Part, Side
     from unitdisc_abx.cells import Group
+    from unitdisc_abx.frame_distances import FrameDistance
     from unitdisc_abx.means import Score
 
 
-_FEW = 2**10
-"""Pairs of the same two lengths, below which panels are put together."""
-
 _TOGETHER = 2**15
-"""Numbers of a diagonal over the pairs that are aligned together."""
+"""Numbers of a diagonal over the pairs of equal lengths that are aligned at once."""
 
 
 def score(groups: Iterable[Group], frames: Frames, distance: FrameDistance, into: Score) -> None:
@@ -33,79 +34,119 @@ def score(groups: Iterable[Group], frames: Frames, distance: FrameDistance, into
     packing = Packing(
         distance.largest(frames.values), int(frames.lengths.max()), is_binary=isinstance(distance, Identical)
     )
-    with torch.inference_mode(), _beside() as do:
-        for batch in batches(groups, frames, distance, packing):
-            do(partial(_finish, batch, packing, into))
+    rooms: SimpleQueue[Room] = SimpleQueue()
+    wins: np.ndarray | None = None
+
+    def won(batch: list[Block]) -> list[np.ndarray]:
+        room = rooms.get() if rooms.qsize() else Room(packing.kind)
+        try:
+            return _won(batch, room, frames, distance, packing)
+        finally:
+            room.clear()
+            rooms.put(room)
+
+    for batch, found in _in_turn(won, batches(groups, frames, distance)):
+        for block, own in zip(batch, found, strict=True):
+            if wins is None:
+                wins = np.zeros((len(block.group.queries), len(block.group.labels)))
+            np.add.at(wins, block.queries, own)
+            if block.is_last:
+                into.add(block.group, wins)
+                wins = None
 
 
-@contextmanager
-def _beside() -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Give what does one thing after another on one of torch's threads, while the caller goes on with the others.
-
-    Frame distances keep torch busy and the alignment numpy, in steps that are too short to be shared out.
-    """
+def _in_turn(
+    work: Callable[[list[Block]], list[np.ndarray]], batches_: Iterable[list[Block]]
+) -> Iterator[tuple[list[Block], list[np.ndarray]]]:
+    """Yield each batch and what ``work`` makes of it, in order; torch's threads work on one batch each."""
     threads = torch.get_num_threads()
     if threads == 1:
-        yield lambda work: work()
+        for batch in batches_:
+            yield batch, work(batch)
         return
-    waiting: list[Future[None]] = []
-
-    def do(work: Callable[[], None]) -> None:
-        for before in waiting:
-            before.result()
-        waiting[:] = [worker.submit(work)]
-
-    torch.set_num_threads(threads - 1)
+    waiting: deque[tuple[list[Block], Future[list[np.ndarray]]]] = deque()
     try:
-        with ThreadPoolExecutor(1) as worker:
-            yield do
-        for before in waiting:
-            before.result()
+        with ThreadPoolExecutor(threads, initializer=partial(torch.set_num_threads, 1)) as pool:
+            for batch in batches_:
+                waiting.append((batch, pool.submit(work, batch)))
+                if len(waiting) > threads:
+                    done, found = waiting.popleft()
+                    yield done, found.result()
+            while waiting:
+                done, found = waiting.popleft()
+                yield done, found.result()
     finally:
         torch.set_num_threads(threads)
 
 
-def _finish(blocks: list[Block], packing: Packing, into: Score) -> None:
-    """Align the pairs of the blocks, count what is won, and keep the errors of finished groups."""
-    few: dict[tuple[int, ...], list[tuple[Block, Panel]]] = {}
-    for block in blocks:
-        for panel in block.panels:
-            if len(panel.rows) * len(panel.columns) < _FEW:
-                few.setdefault(panel.packed.shape[:2], []).append((block, panel))
-            else:
-                _align_many(block, panel, packing)
-    for alike in few.values():
-        _align_few(alike, packing)
-    for block in blocks:
-        _count(block)
-        if block.is_last:
-            into.add(block.group, block.wins)
+def _won(
+    blocks: list[Block], room: Room, frames: Frames, distance: FrameDistance, packing: Packing
+) -> list[np.ndarray]:
+    """Align the pairs of the blocks, and count what each row wins against each label."""
+    apart = [np.empty((len(block.rows), len(block.group.columns))) for block in blocks]
+    small: dict[tuple[int, int], list[Panel]] = {}
+    with torch.inference_mode():
+        for block, into in sorted(zip(blocks, apart, strict=True), key=lambda pair: pair[0].is_small):
+            rows = frames.of(block.rows, by_length=block.is_small)
+            for columns in block.columns:
+                packed = room.fill(rows, columns, distance, packing)
+                if block.is_small:
+                    for panel in _panels(packed, rows, columns, into):
+                        small.setdefault(panel.packed.shape[:2], []).append(panel)
+                else:
+                    down, along = rows.stretches[0], columns.side.stretches[0]
+                    found = align_table(packed, down.steps, along.steps, packing)
+                    into[down.tokens[:, None], columns.places[along.tokens]] = found
+                    room.clear()  # nothing small is there yet
+    for alike in small.values():
+        _align_panels(alike, packing)
+    return [_count(block, distances) for block, distances in zip(blocks, apart, strict=True)]
 
 
-def _align_many(block: Block, panel: Panel, packing: Packing) -> None:
-    """Align the pairs of a panel in parts that fit into a core's cache."""
-    height = max(1, _TOGETHER // (min(panel.packed.shape[:2]) * len(panel.columns)))
-    for first in range(0, len(panel.rows), height):
-        part = slice(first, first + height)
-        found = align(panel.packed[:, :, part], packing)
-        block.distances[panel.rows[part, None], panel.columns] = found
+@dataclass(frozen=True)
+class Panel:
+    """Pairs of tokens of the same two lengths.
+
+    Args:
+        packed: (N, M, P), distances between their frames.
+        into: Where the distances of the tokens belong.
+        rows: (R,) the first tokens there.
+        columns: (P / R,) the second.
+    """
+
+    packed: np.ndarray
+    into: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
 
 
-def _align_few(alike: Sequence[tuple[Block, Panel]], packing: Packing) -> None:
-    """Align panels of the same two lengths together."""
-    tables = [panel.packed.reshape(*panel.packed.shape[:2], -1) for _, panel in alike]
-    found = align(np.concatenate(tables, axis=2), packing)
-    edges = np.cumsum([table.shape[2] for table in tables])[:-1]
-    for (block, panel), own in zip(alike, np.split(found, edges), strict=True):
-        block.distances[panel.rows[:, None], panel.columns] = own.reshape(len(panel.rows), -1)
+def _panels(packed: np.ndarray, rows: Side, columns: Part, into: np.ndarray) -> Iterator[Panel]:
+    for some in rows.stretches:
+        height, count = len(some.steps.counts), len(some.tokens)
+        stripe = packed[some.steps.starts[0] :][: height * count]
+        for others in columns.side.stretches:
+            width, left = len(others.steps.counts), others.steps.starts[0]
+            part = stripe[:, left : left + width * len(others.tokens)]
+            table = part.reshape(height, count, width, -1).transpose(0, 2, 1, 3)
+            yield Panel(table.reshape(height, width, -1), into, some.tokens, columns.places[others.tokens])
 
 
-def _count(block: Block) -> None:
-    """Add to the group's wins those of the distances (R, M) between rows and columns.
+def _align_panels(alike: list[Panel], packing: Packing) -> None:
+    """Align panels of the same two lengths together, in parts that fit into a core's cache."""
+    packed = np.concatenate([panel.packed for panel in alike], axis=2)
+    size = max(1, _TOGETHER // min(packed.shape[:2]))
+    parts = [align(packed[:, :, first : first + size], packing) for first in range(0, packed.shape[2], size)]
+    edges = np.cumsum([panel.packed.shape[2] for panel in alike])[:-1]
+    for panel, own in zip(alike, np.split(np.concatenate(parts), edges), strict=True):
+        panel.into[panel.rows[:, None], panel.columns] = own.reshape(len(panel.rows), -1)
+
+
+def _count(block: Block, distances: np.ndarray) -> np.ndarray:
+    """Return (R, L), for each label B in how many triplets A is closer to X, from distances (R, M); ties are a half.
 
     In each row the columns are put in order, and each B is told how many A stand before it, and how many with it.
     """
-    group, distances = block.group, block.distances
+    group = block.group
     labels = np.repeat(np.arange(len(group.labels)), np.diff(np.append(group.starts, len(group.columns))))
     own = np.array([place for place, _ in group.queries])[block.queries]
     is_a = labels == own[:, None]
@@ -118,7 +159,8 @@ def _count(block: Block) -> None:
     differs = np.diff(ordered, axis=1) != 0
     won = np.empty(distances.shape)
     np.put_along_axis(won, order, (_before(passed, differs) + _with(passed, differs)) / 2, axis=1)
-    np.add.at(block.wins, block.queries, np.add.reduceat(won, group.starts, axis=1))
+    counts: np.ndarray = np.add.reduceat(won, group.starts, axis=1)
+    return counts
 
 
 def _before(passed: np.ndarray, differs: np.ndarray) -> np.ndarray:

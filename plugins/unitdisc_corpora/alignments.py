@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unitdisc import ctm, textgrid
 from unitdisc.errors import DataError
 from unitdisc.reader import Timed
-from unitdisc_corpora import ctm, textgrid
 from unitdisc_corpora.symbols import plain
 
 if TYPE_CHECKING:

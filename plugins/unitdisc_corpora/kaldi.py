@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Gt
 
+from unitdisc import ctm
 from unitdisc.errors import DataError
 from unitdisc.reader import Reader, Recorded, Timed
 from unitdisc.text_lines import lines
-from unitdisc_corpora import ctm
 from unitdisc_corpora.audio import header
 from unitdisc_corpora.frames import FrameLabels
 from unitdisc_corpora.parts import found_parts, named_parts, require_folder

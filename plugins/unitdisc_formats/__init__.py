@@ -25,4 +25,5 @@ def unitdisc_exporters() -> dict[str, str]:
         "parquet": "unitdisc_formats.parquet:Parquet",
         "webdataset": "unitdisc_formats.webdataset:WebDataset",
         "npz": "unitdisc_formats.npz:NPZ",
+        "page": "unitdisc_formats.page:PAGE",
     }

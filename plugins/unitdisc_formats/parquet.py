@@ -87,8 +87,10 @@ class Parquet(Format):
             if not isinstance(row.get("step"), float):
                 yield where, told.units(row["id"], codes)
                 continue
-            times = (row["start"], row["step"], row["end"], row["unit_of_time"])
-            yield where, Units(row["id"], codes, *times)
+            times = row.get("start"), row["step"], row.get("end")
+            if not all(isinstance(time, float) for time in times):
+                raise DataError(f"{where}: expected numbers in start and end beside step; write it anew")
+            yield where, Units(row["id"], codes, *times, str(row.get("unit_of_time") or "second"))
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -97,8 +99,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         for batch in parquet.ParquetFile(content).iter_batches(batch_size=_ROWS):
             yield from batch.to_pylist()
-    except (arrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: no Parquet table, or damaged ({error}); write it anew") from None
+    except (arrow.ArrowException, OSError, ValueError) as error:  # names that are not UTF-8, too
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: no Parquet table, or damaged ({reason}); write it anew") from None
 
 
 def _arrow(name: str) -> Any:

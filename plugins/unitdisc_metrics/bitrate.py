@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from unitdisc.errors import DataError
-from unitdisc.metric import Metric
 from unitdisc.repeats import durations, without_repeats
 from unitdisc_metrics.entropy import entropy
+from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import codes
 from unitdisc_metrics.tuple_counts import TupleCounts
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unitdisc.metric import Evaluated
 
 
-class Bitrate(Metric):
+class Bitrate(Mergeable):
     """Bits per second (N / D) * H of the units (ZeroSpeech 2019; Dunbar et al.).
 
     N symbols in D seconds of recordings, H the entropy in bits of the symbols of the whole split; the symbol of
@@ -34,6 +34,7 @@ class Bitrate(Metric):
 
     has_chance: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = False
+    taken: ClassVar[tuple[str, ...]] = ("_counts", "_seconds", "_nominal")
 
     def __init__(self, *, count: Literal["fixed", "deduplicated", "with_durations"] = "fixed") -> None:
         self._count = count

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from math import hypot, sqrt
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
 
 from unitdisc.errors import DataError
-from unitdisc.metric import Metric
 from unitdisc_metrics import boundary_matching
 from unitdisc_metrics.majority import as_labels
+from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import codes, frame_target
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _MATCHING = {
 }
 
 
-class Boundaries(Metric):
+class Boundaries(Mergeable):
     """Boundary F1: how well changes of unit find changes of label within a tolerance.
 
     "value" is F1 = 2PR / (P + R) of "precision" P = hits / predicted and "recall" R = hits / reference.
@@ -54,6 +54,8 @@ class Boundaries(Metric):
         units: "raw": as they are. "mapped": each first becomes the label that it meets most often in the
             split, so that neighbours of one label merge, which lowers over-segmentation.
     """
+
+    taken: ClassVar[tuple[str, ...]] = ("_counts", "_waiting")
 
     def __init__(
         self,

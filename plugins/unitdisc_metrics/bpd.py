@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from unitdisc.metric import Metric
+from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import nats
 from unitdisc_metrics.per_dimension import Average, per_dimension
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unitdisc.metric import Evaluated
 
 
-class BPD(Metric):
+class BPD(Mergeable):
     """Bits per dimension -log2 p(x | codes) / D of the reconstruction (paper A, Tables II and III).
 
     D counts the numbers of an example's frames: pixels of a line, three colours of each pixel of a picture.
@@ -32,6 +32,7 @@ class BPD(Metric):
     """
 
     higher_is_better: ClassVar[bool] = False
+    taken: ClassVar[tuple[str, ...]] = ("_bits", "_dims", "_frames")
 
     def __init__(self, *, part: str = "decoder", average: Average = "pixel") -> None:
         self._part = part

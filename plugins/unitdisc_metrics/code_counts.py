@@ -20,6 +20,11 @@ class CodeCounts:
         for book, column in zip(self._counts, codes.T, strict=True):
             book += np.bincount(column, minlength=num_codes)  # noqa: PLW2901  (in place: a view of the row)
 
+    def merge(self, other: CodeCounts, times: int = 1) -> None:
+        """Add the counts of ``other``, ``times`` over."""
+        if other._counts.size:
+            self._counts = times * other._counts + (self._counts if self._counts.size else 0)
+
     def result(self) -> np.ndarray:
         """Return (Q, K) int64. Raises `DataError` when there was no unit."""
         if not self._counts.any():

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from unitdisc.errors import DataError, RecipeError
-from unitdisc.metric import Metric
+from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import frame_target, prediction
 
 if TYPE_CHECKING:
     from unitdisc.metric import Evaluated
 
 
-class FrameAccuracy(Metric):
+class FrameAccuracy(Mergeable):
     """Share of the labelled frames that a head, for example a probe, predicts as the target says.
 
     "correct" and "frames" are the two counts; unlabelled frames are left out.
@@ -21,6 +21,8 @@ class FrameAccuracy(Metric):
         head: Name of a head that predicts one label per frame.
         target: Name of the target with the right labels, one per frame.
     """
+
+    taken: ClassVar[tuple[str, ...]] = ("_correct", "_frames")
 
     def __init__(self, *, head: str, target: str) -> None:
         self._head = head

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from unitdisc_metrics.row_numbers import small_numbers
+
 
 def as_labels(units: list[np.ndarray], labels: list[np.ndarray]) -> list[np.ndarray]:
     """Return for each utterance the label (T,) that the unit of each frame meets most often in all of them.
@@ -15,14 +17,13 @@ def as_labels(units: list[np.ndarray], labels: list[np.ndarray]) -> list[np.ndar
     """
     if not units:
         return []
-    numbers = np.unique(np.concatenate(units), axis=0, return_inverse=True)[1].reshape(-1)
+    numbers = small_numbers(np.concatenate(units))
     pooled = np.concatenate(labels)
     labelled = pooled >= 0
-    pairs, counts = np.unique(
-        np.column_stack([numbers[labelled], pooled[labelled]]), axis=0, return_counts=True
-    )
+    width = int(pooled.max(initial=0)) + 1
+    pairs, counts = np.unique(numbers[labelled] * width + pooled[labelled], return_counts=True)
     mapped = np.full(numbers.max(initial=-1) + 1, -1)
     # Ascending in count, and among equal counts descending in label: the last one written stays.
-    order = np.lexsort([-pairs[:, 1], counts])
-    mapped[pairs[order, 0]] = pairs[order, 1]
+    order = np.lexsort([-pairs, counts])
+    mapped[pairs[order] // width] = pairs[order] % width
     return np.split(mapped[numbers], np.cumsum([len(frames) for frames in labels])[:-1])

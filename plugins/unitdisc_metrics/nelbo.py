@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from unitdisc.errors import RecipeError
-from unitdisc.metric import Metric
 from unitdisc_metrics.code_counts import CodeCounts
 from unitdisc_metrics.entropy import entropy
+from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import codes, nats
 from unitdisc_metrics.per_dimension import Average, per_dimension
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unitdisc.metric import Evaluated
 
 
-class NELBO(Metric):
+class NELBO(Mergeable):
     """Bits per dimension of examples sent as codes and what they leave open (paper A, eq. 9 and Table II).
 
     (-log2 p(x | z) - log2 p(z)) / D, z the codes that the encoder chooses, D the numbers of the frames. It bounds
@@ -37,6 +37,7 @@ class NELBO(Metric):
     """
 
     higher_is_better: ClassVar[bool] = False
+    taken: ClassVar[tuple[str, ...]] = ("_counts", "_explained", "_learned", "_latents", "_nominal", "_dims")
 
     def __init__(
         self,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-
 from unitdisc.edit_distance import edit_distance
-from unitdisc.errors import DataError
-from unitdisc.metric import Metric
+from unitdisc_metrics.error_rate import error_rate
+from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import frame_target, prediction, target
+from unitdisc_metrics.symbols import merged
 
 if TYPE_CHECKING:
     from unitdisc.metric import Evaluated
 
 
-class PER(Metric):
+class PER(Mergeable):
     """Phoneme error rate in percent: 100 * sum_u edits_u / sum_u N_u over the utterances u of the split.
 
     edits_u are the substitutions, deletions and insertions between prediction and reference (Levenshtein),
@@ -34,6 +33,7 @@ class PER(Metric):
     """
 
     higher_is_better: ClassVar[bool] = False
+    taken: ClassVar[tuple[str, ...]] = ("_edits", "_lengths")
 
     def __init__(
         self,
@@ -55,31 +55,10 @@ class PER(Metric):
         if self._reference == "transcript":
             symbols = target(item, self._target)
         else:
-            symbols = _merged(frame_target(item, self._target))
+            symbols = merged(frame_target(item, self._target))
         self._edits.append(edit_distance(prediction(item, self._head), symbols))
         self._lengths.append(len(symbols))
 
     def compute(self) -> dict[str, float]:
         """Return the rate and the sums. Raises `DataError` when all references are empty."""
-        edits, lengths = np.array(self._edits), np.array(self._lengths)
-        spoken = lengths > 0
-        if not spoken.any():
-            raise DataError(
-                f"no reference symbol of target '{self._target}' in the split; score one that has labels"
-            )
-        rates = {
-            "corpus": edits.sum() / lengths.sum(),
-            "utterance": (edits[spoken] / lengths[spoken]).mean(),
-        }
-        return {
-            "value": float(100 * rates[self._average]),
-            "edits": float(edits.sum()),
-            "reference_length": float(lengths.sum()),
-            "utterances": float(spoken.sum()),
-        }
-
-
-def _merged(labels: np.ndarray) -> np.ndarray:
-    """Return one symbol per run of equal labels (T,), without the runs of unlabelled frames."""
-    runs = np.extract(np.diff(labels, prepend=labels[:1] - 1) != 0, labels)
-    return np.extract(runs >= 0, runs)
+        return error_rate(self._edits, self._lengths, self._average, self._target)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from unitdisc.metric import Metric
 from unitdisc_metrics.code_counts import CodeCounts
 from unitdisc_metrics.entropy import entropy
+from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import codes
 from unitdisc_metrics.tuple_counts import TupleCounts
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unitdisc.metric import Evaluated
 
 
-class Perplexity(Metric):
+class Perplexity(Mergeable):
     """Perplexity 2^H of the code frequencies over the whole split.
 
     H = -sum_k p_k log2 p_k in bits (paper A, Tables I and II): how many codes, all equally frequent, would be
@@ -29,6 +29,7 @@ class Perplexity(Metric):
     """
 
     has_chance: ClassVar[bool] = False
+    taken: ClassVar[tuple[str, ...]] = ("_books", "_tuples")
 
     def __init__(self) -> None:
         self._books = CodeCounts()

@@ -8,17 +8,19 @@ from unitdisc_metrics.pair_metric import PairMetric
 
 
 class Purity(PairMetric):
-    """Phone purity sum_y max_x p(x, y) of labels X and units Y, over frames.
+    """Phone purity sum_y max_x p(x, y) of labels X and units Y.
 
     It is the accuracy of the best many-to-one map from units to labels (HuBERT, Hsu et al. 2021; fairseq's
-    "ref pur"; DistSup's many-to-one accuracy). Counts frames; vqwordseg counts segments instead.
+    "ref pur"; DistSup's many-to-one accuracy). vqwordseg counts segments instead of frames.
 
-    "cluster_purity" is sum_x max_y p(x, y) (fairseq's "hyp pur"); "frames", "units" and "labels" say from how
-    many labelled frames, different units and different labels.
+    "cluster_purity" is sum_x max_y p(x, y) (fairseq's "hyp pur"); "frames" (or "segments"), "units" and
+    "labels" say from how many labelled ones, different units and different labels.
 
     Args:
         target: Name of a target with one label per frame.
         book: Codebook to score by itself, from 0; null takes the tuple of all codes as the unit.
+        over: "frames": every labelled frame counts once. "segments": every run of equal units, with the label of
+            most of its frames, as in vqwordseg.
     """
 
     def compute(self) -> dict[str, float]:
@@ -27,7 +29,7 @@ class Purity(PairMetric):
         return {
             "value": _purity(pairs.units, pairs.counts),
             "cluster_purity": _purity(pairs.labels, pairs.counts),
-            **pairs.sizes(),
+            **pairs.sizes(self._over),
         }
 
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Gt
 
-from unitdisc.metric import Metric
 from unitdisc_metrics.code_counts import CodeCounts
+from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import codes
 
 if TYPE_CHECKING:
     from unitdisc.metric import Evaluated
 
 
-class Usage(Metric):
+class Usage(Mergeable):
     """Share of all Q * K codes that occur in the whole split; DistSup logs their number as ``used_tokens``.
 
     "book_q" is the share within codebook q, "used" the number of codes that occur, "sample_size" that of
@@ -25,6 +25,7 @@ class Usage(Metric):
     """
 
     has_chance: ClassVar[bool] = False
+    taken: ClassVar[tuple[str, ...]] = ("_counts",)
 
     def __init__(self, *, min_count: Annotated[int, Gt(0)] = 1) -> None:
         self._min_count = min_count

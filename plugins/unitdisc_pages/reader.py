@@ -104,7 +104,7 @@ class _Pages(Reader):
             "region": line.region,
             "scan": sheet.scan.name,
             "baseline": "none" if line.baseline is None else "drawn",
-            "geometry": place.to_json(),
+            "geometry": place.to_json(sheet.size),
         }
         if line.text:
             fields["text"] = line.text

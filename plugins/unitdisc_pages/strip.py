@@ -96,10 +96,12 @@ class Strip:
         half = np.max(np.ptp(outline, axis=0) * np.abs(self.direction)) / 2 / self.step[0]
         return float(middle - half), float(middle + half)
 
-    def to_json(self) -> str:
-        """Return what leads from columns and rows back to the page, in the words of this class."""
+    def to_json(self, page: tuple[int, int]) -> str:
+        """Return what leads from columns and rows back to a page of (width, height), in the words of this class."""
         return json.dumps(
             {
+                "page": page,
+                "size": [self.width, self.height],
                 "origin": self.origin.round(3).tolist(),
                 "direction": self.direction.round(9).tolist(),
                 "baseline": self.baseline.round(3).tolist(),

@@ -12,6 +12,8 @@ from unitdisc_speech.features import num_resampled
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+
     from unitdisc_speech.cuts import Utterance
     from unitdisc_speech.source import Speech
 
@@ -50,6 +52,10 @@ class SpeechSplit(Split):
     def fields(self, index: int) -> dict[str, str]:
         """Return the manifest's single values of a recording."""
         return self.utterances[index].fields
+
+    def sound(self, index: int) -> tuple[np.ndarray, int]:
+        """Return the samples of a recording as they are in its file, and their rate."""
+        return self.utterances[index].read(), self.utterances[index].rate
 
     def _conditions(self, utterance: Utterance) -> dict[str, int]:
         return {

@@ -15,12 +15,13 @@ from unitdisc.errors import RecipeError
 from unitdisc.likelihood import Likelihood
 from unitdisc.parts import Batch, Decoder, Padded
 from unitdisc.transcript import Translator
+from unitdisc.watch import UNWATCHED, Watch
 from unitdisc_translation.search import beam_search, greedy
 from unitdisc_translation.transformer import Cache, DecoderLayer, EncoderLayer, Stack, positions
 from unitdisc_translation.vocabulary import PAD, START, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from unitdisc.data import FeatureSpec
 
@@ -110,22 +111,40 @@ class Autoregressive(Likelihood, Translator, Decoder):
         return {"perplexity": loss.exp()}
 
     @torch.no_grad()
-    def translate(
+    def candidates(
         self,
         source: Padded,
         *,
+        lookup: Callable[[Tensor], Tensor],
         beam: int = 1,
         length_penalty: float = 0.6,
         max_length: int | None = None,
-    ) -> list[Tensor]:
-        """Return (U_b,) int64 each, </s> last; without ``max_length`` of 50 tokens more than the source at most."""
+        early_stop: bool = True,
+        watch: Watch = UNWATCHED,
+    ) -> list[list[Tensor]]:
+        """Return of each sentence the one translation that the search finds, </s> last.
+
+        Without ``max_length`` it has 50 tokens more than the source at most.
+        """
+        del lookup, early_stop
         limits = (
             source.lengths + _FURTHER if max_length is None else torch.full_like(source.lengths, max_length)
         )
         steps = CachedSteps(self, source, beam=beam, longest=int(limits.max()))
+        watch.done("source")
         if beam == 1:
-            return greedy(steps, limits)
-        return beam_search(steps, limits, beam=beam, alpha=length_penalty)
+            found = greedy(steps, limits)
+        else:
+            found = beam_search(steps, limits, beam=beam, alpha=length_penalty)
+        watch.done("decoder")
+        return [[row] for row in found]
+
+    @torch.no_grad()
+    def forced(self, latents: Padded, batch: Batch) -> list[Tensor]:
+        """Return (T,) each: at every place the likeliest token given the source and the true tokens before."""
+        del latents
+        logits, _ = self._explain(batch)
+        return list(logits.argmax(1).split(batch.inputs.lengths.tolist()))
 
     def encode(self, source: Padded) -> tuple[Tensor, Tensor]:
         """Return vectors (B, U, D) of source tokens and the mask (B, 1, 1, U) of valid ones."""

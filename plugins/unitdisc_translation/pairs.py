@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from unitdisc.data import Example, Split
 from unitdisc.errors import DataError
 from unitdisc.text_lines import read_bytes
+from unitdisc_translation.alignment import Aligner
+from unitdisc_translation.fertility import fertilities
+from unitdisc_translation.vocabulary import PAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +33,10 @@ class Pair:
 
     source: Path
     target: Path
+
+    def contents(self) -> tuple[bytes, bytes]:
+        """Return what both files hold."""
+        return read_bytes(self.source), read_bytes(self.target)
 
     def lines(self) -> tuple[list[str], list[str]]:
         """Return the sentences of both without space at their ends. Raises `DataError` for unequal numbers."""
@@ -101,12 +109,25 @@ class ParallelSplit(Split):
         limit: Pairs at most: the first. None takes all.
         max_tokens: Longer pairs, and those with an empty side, are left out; None refuses an empty side, and leaves
             none out.
+        aligner: Finds the target "fertility"; None finds none.
+        most: Target tokens at most that a source token stands for.
+        pad: Targets are lengthened to max(|y|, 2 |x|), rounded up to a multiple of this; None leaves them.
     """
 
     def __init__(
-        self, pair: Pair, vocabulary: Vocabulary, *, name: str, limit: int | None, max_tokens: int | None
+        self,
+        pair: Pair,
+        vocabulary: Vocabulary,
+        *,
+        name: str,
+        limit: int | None,
+        max_tokens: int | None,
+        aligner: Aligner | None = None,
+        most: int = 0,
+        pad: int | None = None,
     ) -> None:
         self._pair, self._vocabulary = pair, vocabulary
+        self._aligner, self._most = aligner, most
         self.chosen = Chosen()
         kept = [
             (source, target)
@@ -116,11 +137,30 @@ class ParallelSplit(Split):
         self._source = Tokens([source for source, _ in kept])
         self._target = Tokens([target for _, target in kept])
         self.lengths = self._target.lengths
+        if pad is not None:
+            sides = zip(self._source.lengths, self._target.lengths, strict=True)
+            self.lengths = [-(-max(target, 2 * source) // pad) * pad for source, target in sides]
         self.keys = [f"{name}-{number + 1:07d}" for number in self.chosen.numbers]
 
     def __getitem__(self, index: int) -> Example:
         """Return one pair."""
-        return Example(self.keys[index], self._target[index], {}, {"source": self._source[index]})
+        source, target = self._source[index], self._target[index]
+        targets = {}
+        if self._aligner is not None:
+            found = fertilities(self._aligner, source.numpy(), target.numpy(), most=self._most)
+            targets["fertility"] = torch.from_numpy(found)
+        padded = F.pad(target, (0, self.lengths[index] - len(target)), value=PAD)
+        return Example(self.keys[index], padded, targets, {"source": source})
+
+    def aligner(self) -> Aligner:
+        """Learn which tokens of its pairs stand for each other. Raises `DataError` where there is no pair."""
+        if not self.keys:
+            raise DataError(f"{self._pair.source}: no pair is left to align words in; give more text")
+        sides = (
+            [row[:-1] for row in np.split(side.values, side.ends[1:-1])]  # without </s>
+            for side in (self._source, self._target)
+        )
+        return Aligner.fit(*sides, vocab_size=len(self._vocabulary))
 
     def fields(self, index: int) -> Mapping[str, str]:
         """Return the sentences as they stand in the files."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from unitdisc.translation import penalty
 from unitdisc_translation.vocabulary import END, START
 
 if TYPE_CHECKING:
@@ -49,11 +50,6 @@ def greedy(steps: Steps, limits: Tensor) -> list[Tensor]:
             (places,) = torch.where(~is_done)
             steps.select(places, torch.zeros_like(places)[:, None])
     return kept.rows()
-
-
-def penalty(length: int | Tensor, alpha: float) -> float | Tensor:
-    """Return what ln p of a translation of so many tokens, </s> included, is divided by (Wu et al. 2016, eq. 14)."""
-    return ((5 + length) / 6) ** alpha
 
 
 @dataclass

@@ -15,18 +15,23 @@ from annotated_types import Ge, Gt
 
 from unitdisc import distributed
 from unitdisc.cache import cache_root, once
-from unitdisc.data import DataSource, FeatureSpec
+from unitdisc.data import DataSource, FeatureSpec, TargetSpec
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.storage import write_bytes
 from unitdisc.text_lines import read_bytes
+from unitdisc_translation.alignment import VERSION, Aligner
 from unitdisc_translation.pairs import Pair, ParallelSplit, read_lines
+from unitdisc_translation.translated import write_translated
 from unitdisc_translation.vocabulary import SMALLEST, Vocabulary
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
 
 _TRAIN = "train"
 _MODEL = "sentencepiece.model"
+_TABLE = "alignment.npz"
 
 
 class Parallel(DataSource):
@@ -47,7 +52,13 @@ class Parallel(DataSource):
         vocab_size: Pieces of the vocabulary, with 4 marks and 256 bytes.
         vocabulary: A vocabulary that was made before, to go on with what others were trained with; null makes one.
         max_tokens: Tokens of the longest sentence of "train", on either side.
+        pad: Lengthens each target with <pad> to max(|y|, 2 |x|) tokens, rounded up to a multiple of this: what models
+            with latents of so many tokens need, which at translation know |x| alone. So their last latents stand for
+            nothing (paper B, Table 5). Null pads none.
         limit: By split, how many of its pairs are used at most: the first.
+        fertilities: Most target tokens for which a source token stands in the target "fertility", which this adds:
+            one number for each source token, found by word alignment, whose sum is the length of the target
+            (Gu et al. 2018, who allow 50). Null aligns nothing.
     """
 
     def __init__(
@@ -60,7 +71,9 @@ class Parallel(DataSource):
         vocab_size: Annotated[int, Ge(SMALLEST)] = 8000,
         vocabulary: Path | None = None,
         max_tokens: Annotated[int, Gt(1)] = 256,
+        pad: Annotated[int, Gt(0)] | None = None,
         limit: dict[str, Annotated[int, Gt(0)]] | None = None,
+        fertilities: Annotated[int, Gt(0)] | None = None,
     ) -> None:
         self.root = root
         self.languages = source, target
@@ -68,9 +81,14 @@ class Parallel(DataSource):
         self.vocab_size = vocab_size
         self._given = vocabulary
         self.max_tokens = max_tokens
+        self.pad = pad
         self.limit = limit or {}
+        self.fertilities = fertilities
         self.features = FeatureSpec((), 1.0, "token", standardize=False, vocab_size=vocab_size)
         self.targets = {}
+        if fertilities is not None:
+            numbers = tuple(str(number) for number in range(fertilities + 1))
+            self.targets["fertility"] = TargetSpec("sequence", numbers)
 
     def prepare(self) -> None:
         """Find the files, and learn the vocabulary where the cache has none of these."""
@@ -85,6 +103,7 @@ class Parallel(DataSource):
         self.vocabulary = self._vocabulary()
         self.vocabulary.check(self.vocab_size)
         self.conditions = {"source": self.vocabulary.pieces}
+        self._aligner = None if self.fertilities is None else self._learnt_aligner()
 
     def splits(self) -> tuple[str, ...]:
         """Return the names of the splits."""
@@ -94,14 +113,7 @@ class Parallel(DataSource):
         """Return the pairs of a split, in the order of the files."""
         pair = self._pair(name)
         if name not in self._kept:
-            is_training = name == _TRAIN
-            split = ParallelSplit(
-                pair,
-                self.vocabulary,
-                name=name,
-                limit=self.limit.get(name),
-                max_tokens=self.max_tokens if is_training else None,
-            )
+            split = self._read(name, self._aligner)
             _tell(pair, split)
             self._kept[name] = split
         return self._kept[name]
@@ -113,11 +125,34 @@ class Parallel(DataSource):
             raise DataError(f"found {type(signal).__name__} where a sentence belongs; give a str")
         if not hasattr(self, "vocabulary"):
             self.prepare()
-        return torch.from_numpy(self.vocabulary.encode([signal.strip()])[0]).long()
+        return self.sentence(signal)
+
+    def sentence(self, text: str) -> torch.Tensor:
+        """Return the tokens (U,) of a source sentence; both languages share the vocabulary."""
+        return torch.from_numpy(self.vocabulary.encode([text.strip()])[0]).long()
+
+    def spelled(self, tokens: torch.Tensor) -> str:
+        """Return the sentence that tokens (T,) spell."""
+        return self.vocabulary.decode(tokens.tolist())
+
+    def write_translated(self, folder: Path, split: str, translations: Iterable[str]) -> str:
+        """Write parallel text whose targets of ``split`` are translations, and the vocabulary; see `DataSource`."""
+        assert self.root is not None  # noqa: S101  (`prepare` saw to that)
+        summary = write_translated(
+            folder,
+            root=self.root,
+            pairs=self._pairs,
+            name=split,
+            split=self.split(split),
+            translations=translations,
+        )
+        write_bytes(folder / _MODEL, self.vocabulary.model)
+        return summary
 
     def checksum(self) -> str:
         """Return the SHA-256 over files, vocabulary and the parameters that choose pairs."""
-        chosen = json.dumps([self.languages, self.max_tokens, sorted(self.limit.items())])
+        parameters = [self.languages, self.max_tokens, sorted(self.limit.items())]
+        chosen = json.dumps(parameters if self.fertilities is None else [*parameters, self.fertilities])
         vocabulary = hashlib.sha256(self.vocabulary.model).hexdigest()
         return hashlib.sha256(f"{self._digest} {vocabulary} {chosen}".encode()).hexdigest()
 
@@ -125,7 +160,7 @@ class Parallel(DataSource):
     def _digest(self) -> str:
         whole = hashlib.sha256()
         for name, pair in sorted(self._pairs.items()):
-            sums = [hashlib.sha256(read_bytes(path)).hexdigest() for path in (pair.source, pair.target)]
+            sums = [hashlib.sha256(content).hexdigest() for content in pair.contents()]
             whole.update(f"{name} {sums}\n".encode())
         return whole.hexdigest()
 
@@ -168,12 +203,24 @@ class Parallel(DataSource):
             f"{name}.{source} and {name}.{target}"
         )
 
+    def _read(self, name: str, aligner: Aligner | None) -> ParallelSplit:
+        return ParallelSplit(
+            self._pair(name),
+            self.vocabulary,
+            name=name,
+            limit=self.limit.get(name),
+            max_tokens=self.max_tokens if name == _TRAIN else None,
+            pad=self.pad,
+            aligner=aligner,
+            most=self.fertilities or 0,
+        )
+
     def _vocabulary(self) -> Vocabulary:
         """Return the vocabulary that is given, else that of the training text."""
         if self._given is not None:
             return Vocabulary(read_bytes(self._given), name=str(self._given))
         pair = self._pairs[_TRAIN]
-        sums = [hashlib.sha256(read_bytes(path)).hexdigest() for path in (pair.source, pair.target)]
+        sums = [hashlib.sha256(content).hexdigest() for content in pair.contents()]
         parameters = [sums, self.vocab_size, self.limit.get(_TRAIN), _version()]
         name = hashlib.sha256(json.dumps(parameters).encode()).hexdigest()[:16]
         folder = once(cache_root() / "vocabularies" / name, self._make_vocabulary)
@@ -185,6 +232,18 @@ class Parallel(DataSource):
         if not texts:
             raise DataError(f"{pair.source}: holds no sentence to learn from; give a larger text")
         write_bytes(folder / _MODEL, Vocabulary.train(texts, size=self.vocab_size).model)
+
+    def _learnt_aligner(self) -> Aligner:
+        """Return what aligns words, learnt from the training text."""
+        pair, model = self._pairs[_TRAIN], self.vocabulary.model
+        sums = [hashlib.sha256(content).hexdigest() for content in (*pair.contents(), model)]
+        parameters = [sums, self.max_tokens, self.limit.get(_TRAIN), VERSION]
+        name = hashlib.sha256(json.dumps(parameters).encode()).hexdigest()[:16]
+        folder = once(cache_root() / "alignments" / name, self._make_aligner)
+        return Aligner.from_bytes(read_bytes(folder / _TABLE), name=str(folder / _TABLE))
+
+    def _make_aligner(self, folder: Path) -> None:
+        write_bytes(folder / _TABLE, self._read(_TRAIN, None).aligner().to_bytes())
 
 
 def _version() -> str:

@@ -167,7 +167,7 @@ class Cache:
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, attention to the source, then feed-forward."""
+    """Self-attention, causal where no mask is given, attention to the source, then feed-forward."""
 
     def __init__(self, dim: int, *, heads: int, inner: int, dropout: float, norm: Norm) -> None:
         super().__init__()
@@ -178,10 +178,17 @@ class DecoderLayer(nn.Module):
         self.around_source = Residual(dim, norm=norm, dropout=dropout)
         self.around_inner = Residual(dim, norm=norm, dropout=dropout)
 
-    def forward(self, x: Tensor, source: Tensor, mask: Tensor | None) -> Tensor:
-        """Return (B, T, D) given the encoded source (B, U, D), of which ``mask`` (B, 1, 1, U) is valid."""
+    def forward(
+        self, x: Tensor, source: Tensor, mask: Tensor | None, own_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return (B, T, D) given the encoded source (B, U, D), of which ``mask`` (B, 1, 1, U) is valid.
+
+        Each vector looks at itself and those before; with ``own_mask`` (B, 1, 1, T) at all where it is true.
+        """
         kept = self.source.keys_values(source)
-        return self._through(x, lambda seen: self.own(seen, is_causal=True), kept, mask)
+        return self._through(
+            x, lambda seen: self.own(seen, mask=own_mask, is_causal=own_mask is None), kept, mask
+        )
 
     def step(self, x: Tensor, cache: Cache, mask: Tensor | None) -> Tensor:
         """Return (B, K, D) of the next vector (B, K, D) of each partial translation."""
@@ -228,7 +235,7 @@ class Stack(nn.Module):
 
     def __init__(
         self,
-        kind: type[EncoderLayer | DecoderLayer],
+        kind: type[nn.Module],
         dim: int,
         *,
         layers: int,

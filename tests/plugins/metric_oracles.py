@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from math import log2
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,11 @@ def utterance(
 
 def random_split(seed: int, *, num_codebooks: int = 1, stride: int = 3) -> list[Evaluated]:
     """Return 20 utterances of 0 to 40 frames: units lean on 5 phones, a tenth is unlabelled."""
+    return list(_random_split(seed, num_codebooks, stride))
+
+
+@cache
+def _random_split(seed: int, num_codebooks: int, stride: int) -> list[Evaluated]:
     draw = np.random.default_rng(seed)
     split = []
     for number in range(20):

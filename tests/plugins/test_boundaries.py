@@ -82,7 +82,7 @@ def drawn(seed: int) -> tuple[list[int], list[int], int]:
     ],
 )
 def test_matching_equals_its_definition(fast, slow) -> None:
-    for seed in range(300):
+    for seed in range(500):
         reference, predicted, tolerance = drawn(seed)
         expected = slow(reference, predicted, tolerance)
         assert fast(np.array(reference, int), np.array(predicted, int), tolerance) == expected

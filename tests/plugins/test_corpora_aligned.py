@@ -10,11 +10,11 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
+from unitdisc import textgrid
 from unitdisc.cli.data import command
 from unitdisc.errors import DataError, PluginError, RecipeError, StorageError, UnitdiscError
 from unitdisc.reader import Reader, Recorded, Timed
 from unitdisc.testing import check_reader
-from unitdisc_corpora import textgrid
 from unitdisc_corpora.aligned import Aligned
 from unitdisc_corpora.librispeech import LibriSpeech
 from unitdisc_speech.cuts import read_cuts

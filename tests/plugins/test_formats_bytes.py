@@ -16,7 +16,7 @@ from lhotse import CutSet, SupervisionSet
 from lhotse.shar import SharWriter
 
 from tests.plugins.test_formats_round_trip import made
-from tests.plugins.unit_sets import NUM_CODES, unit_set
+from tests.plugins.unit_sets import unit_set
 from unitdisc.errors import DataError
 from unitdisc.exporter import Told
 from unitdisc.units import Units
@@ -98,17 +98,6 @@ def test_kaldi_writes_text_and_a_table_of_integer_vectors(tmp_path: Path) -> Non
     assert read == [(key.decode(), codes) for key, codes in vectors.items()]
 
 
-def test_kaldi_tables_are_read_by_kaldiio(tmp_path: Path) -> None:
-    kaldiio = pytest.importorskip("kaldiio")
-    for seed in range(50):
-        items = unit_set(seed, refused=r"\s", num_codebooks=1)
-        written("kaldi", items, tmp_path)
-        found = dict(kaldiio.load_ark(str(tmp_path / "test.ark")))
-        assert {key: codes.tolist() for key, codes in found.items()} == {
-            i.key: i.codes[:, 0].tolist() for i in items
-        }
-
-
 TEXTGRID = """File type = "ooTextFile"
 Object class = "TextGrid"
 
@@ -180,25 +169,6 @@ def test_textgrid_reads_praats_short_form_and_its_encodings(encoding: str, tmp_p
     assert (item.key, item.codes[:, 0].tolist(), item.end) == ("b", [3, 3, 5], 0.06)
 
 
-@pytest.mark.parametrize("library", ["praatio", "tgt"])
-def test_textgrids_are_read_by_other_libraries(library: str, tmp_path: Path) -> None:
-    pytest.importorskip(library)
-    written("textgrid", [B], tmp_path)
-    path = str(tmp_path / "textgrid-test/b.TextGrid")
-    if library == "tgt":
-        import tgt
-
-        intervals = [(i.start_time, i.end_time, i.text) for i in tgt.read_textgrid(path).tiers[0]]
-    else:
-        from praatio import textgrid
-
-        intervals = [
-            tuple(i)
-            for i in textgrid.openTextgrid(path, includeEmptyIntervals=False).getTier("units").entries
-        ]
-    assert intervals == [(0.0, 0.02, "3"), (0.02, 0.04, "3"), (0.04, 0.05, "5")]
-
-
 def test_tde_is_read_as_its_scorer_reads_it(tmp_path: Path) -> None:
     for seed in range(50):
         items = unit_set(seed, refused=r"\s|^Class", num_codebooks=1)
@@ -229,20 +199,6 @@ def scorer_reads(text: str) -> dict[tuple[str, int], set[tuple[float, float]]]:
     return found
 
 
-def test_supervisions_are_read_by_lhotse(tmp_path: Path) -> None:
-    for seed in range(50):
-        items = unit_set(seed)
-        written("lhotse", items, tmp_path)
-        found = SupervisionSet.from_file(tmp_path / "supervisions-test.jsonl") if items else []
-        for item, segment in zip(items, found, strict=True):
-            assert (segment.id, segment.recording_id) == (item.key, item.key)
-            spans = [(i.start, i.end, i.symbol) for i in segment.alignment["unit"]]
-            assert len(spans) == len(item.codes)
-            for (start, end, codes), (left, right, symbol) in zip(item.spans(), spans, strict=True):
-                assert (left, right) == pytest.approx((start, end), abs=1.1e-6)
-                assert symbol == "-".join(map(str, codes))
-
-
 def test_what_lhotse_writes_again_is_read(tmp_path: Path) -> None:
     written("lhotse", TWO, tmp_path)
     again = tmp_path / "again.jsonl.gz"
@@ -254,24 +210,6 @@ def test_what_lhotse_writes_again_is_read(tmp_path: Path) -> None:
 LEAKY = pytest.mark.filterwarnings(  # lhotse leaves its shards open
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-
-
-@LEAKY
-def test_shar_is_read_by_lhotse(tmp_path: Path) -> None:
-    for seed in range(30):
-        items = unit_set(seed, refused=r"[/.\n]")
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        paths = type(made("shar"))(shard_size=2).write(
-            items, split="test", num_codes=NUM_CODES, folder=folder
-        )
-        assert len(paths) == 2 * max(1, -(-len(items) // 2))
-        cuts = list(CutSet.from_shar(in_dir=folder / "shar-test"))
-        assert [cut.id for cut in cuts] == [item.key for item in items]
-        for cut, item in zip(cuts, items, strict=True):
-            if len(item.codes):
-                assert cut.load_units().tolist() == item.codes.tolist()
-                assert cut.units.frame_shift == item.step
 
 
 @LEAKY
@@ -299,13 +237,6 @@ def test_webdataset_samples_are_grouped_by_what_stands_before_the_first_dot(tmp_
     assert np.load(BytesIO(samples["b"]["units.npy"])).tolist() == [3, 3, 5]
     times = {"start": 0.0, "step": 0.02, "end": 0.05, "unit_of_time": "second"}
     assert json.loads(samples["b"]["json"]) == times
-
-
-def test_webdataset_is_read_by_webdataset(tmp_path: Path) -> None:
-    webdataset = pytest.importorskip("webdataset")
-    written("webdataset", TWO, tmp_path)
-    samples = list(webdataset.WebDataset(str(tmp_path / "test.tar"), shardshuffle=False).decode())
-    assert [(s["__key__"], s["units.npy"].tolist()) for s in samples] == [("b", [3, 3, 5]), ("a", [0])]
 
 
 def test_npz_holds_flat_arrays_and_offsets(tmp_path: Path) -> None:

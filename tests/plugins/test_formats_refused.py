@@ -59,6 +59,9 @@ TIER = GRID + '1\n"IntervalTier" "units" 0 1 1\n'
         ("webdataset", "t.tar", b"x" * 2000, r"t\.tar: no tar archive, or damaged"),
         ("npz", "t.npz", b"PK", r"t\.npz: no npz file that can be read"),
         ("jsonl", "t.jsonl", '{"file": "a", "units": [1.5]}\n', r"t\.jsonl:1: expected"),
+        ("page", "t.xml", "<a>", r"t\.xml: no XML that is whole"),
+        ("page", "t.xml", "<a/>", r"t\.xml: no PAGE XML of 2019-07-15 \(found 'a'\)"),
+        ("page", "t.xml", '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', r"t\.xml: declares a document type"),
         ("shar", "empty", None, r"empty: no folder of Shar"),
         ("zs2019", "empty", None, r"empty: holds no \.txt files"),
     ],
@@ -85,7 +88,9 @@ def test_a_file_that_is_not_there_is_named(name: str, tmp_path: Path) -> None:
         list(made(name).read(tmp_path / "gone", Told(0.02)))
 
 
-@pytest.mark.parametrize("name", [name for name in PROMISES if name not in {"zs2019", "textgrid", "shar"}])
+@pytest.mark.parametrize(
+    "name", [name for name in PROMISES if name not in {"zs2019", "textgrid", "shar", "page"}]
+)
 def test_a_flipped_byte_is_never_a_traceback(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     items = [Units(key, rng.integers(0, NUM_CODES, (9, 1)), 0.0, 0.02, 0.18, "second") for key in ("ä", "b")]

@@ -20,6 +20,7 @@ from unitdisc.testing import check_exporter
 from unitdisc.units import Units
 
 SETS = 200
+FOLDERS = {"zs2019", "textgrid", "page"}
 PATHS = r"(^|/)\.{0,2}(/|$)|[\n]"
 """Ids that are no paths of files, and line ends."""
 
@@ -63,6 +64,7 @@ PROMISES = {
     "parquet": Promise(times="exact"),
     "webdataset": Promise(rf"{PATHS}|\.[^/]*$", times="exact"),
     "npz": Promise(times="exact"),
+    "page": Promise(rf"{PATHS}|\t", times="exact", keeps_order=False),
 }
 
 
@@ -118,7 +120,7 @@ def test_200_random_unit_sets_come_back(name: str) -> None:
     promise, exporter = PROMISES[name], made(name)
     for seed in range(SETS):
         items = unit_set(seed, refused=promise.refused, num_codebooks=promise.books)
-        if items or name not in {"zs2019", "textgrid"}:  # a folder without files is no folder of units
+        if items or name not in FOLDERS:  # a folder without files is no folder of units
             require_same(items, round_trip(exporter, items), promise, merged=False)
 
 
@@ -127,7 +129,7 @@ def test_200_random_unit_sets_come_back_from_files_without_repeats(name: str) ->
     promise, exporter = PROMISES[name], made(name, deduplicate=True)
     for seed in range(SETS):
         items = unit_set(seed, refused=promise.refused, num_codebooks=promise.books)
-        if items or name not in {"zs2019", "textgrid"}:
+        if items or name not in FOLDERS:
             require_same(items, round_trip(exporter, items), promise, merged=True)
 
 

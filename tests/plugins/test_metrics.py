@@ -350,3 +350,16 @@ def test_plugin_names_its_metrics_without_importing_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rows_too_wide_for_one_number_are_counted_the_same() -> None:
+    draw = np.random.default_rng(0)
+    rows = draw.integers(0, 4, (300, 3)) * 2**40 - 2**41
+    counts = TupleCounts()
+    counts.add(rows[:100])
+    counts.add(rows[100:])
+    found, numbers = counts.result()
+    assert dict(zip(map(tuple, found.tolist()), numbers.tolist(), strict=True)) == Counter(
+        map(tuple, rows.tolist())
+    )
+    assert [*map(tuple, found.tolist())] == sorted({*map(tuple, rows.tolist())})

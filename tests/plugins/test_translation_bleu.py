@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -64,6 +65,20 @@ def test_bleu_asks_for_the_decoding_it_names_and_says_so(stand_in):
     assert metric.signature() == "BLEU|tok:13a|lc:True|beam:7|length_penalty:0.6"
 
 
+def test_bleu_hands_on_what_is_asked_for_beside_the_beam_and_says_so(stand_in):
+    asked: list[dict[str, object]] = []
+    item = replace(sentence("a", ""), translate=lambda **options: asked.append(options) or "a")
+    for metric in (
+        BLEU(beam=2, max_length=9, teacher=Path("runs/teacher"), early_stop=False),
+        BLEU(forced=True),
+    ):
+        metric.update(item)
+        metric.compute()
+    usual = {"beam": 2, "length_penalty": 0.6, "max_length": 9}
+    assert asked == [{**usual, "teacher": Path("runs/teacher"), "early_stop": False}, {"forced": True}]
+    assert metric.signature() == "BLEU|tok:13a|lc:False|forced:True"
+
+
 def test_bleu_without_a_translating_decoder_reference_or_sentence_is_refused(stand_in):
     with pytest.raises(RecipeError, match="no decoder that translates"):
         BLEU().update(replace(sentence("a", "b"), translate=None))
@@ -107,6 +122,7 @@ def test_the_recipe_trains_scores_and_translates(stand_in, tmp_path):
     ]
     small += ["train.batch_frames=400", "train.warmup=10", "train.lr=0.01", "train.average=null"]
     scoring = ["train.score_every=30", "train.score_metrics=[bleu_greedy]"]
+    scoring += ["metrics.bleu_forced={use: bleu, forced: true}"]
     done = command(
         "run", "translation/autoregressive", "--preset", "small", f"data.root={tmp_path}", *small, *scoring,
         "--out", tmp_path / "run",
@@ -115,6 +131,7 @@ def test_the_recipe_trains_scores_and_translates(stand_in, tmp_path):
     run = Run(tmp_path / "run")
     found = run.metrics["metrics"]
     assert found["bleu"]["values"]["value"] == found["bleu_greedy"]["values"]["value"] == 100
+    assert found["bleu_forced"]["values"]["value"] == 100
     assert found["bleu"]["chance"] is None
     assert found["bleu"]["signature"] == "BLEU|tok:13a|lc:False|beam:4|length_penalty:0.6"
     assert found["bits_per_token"]["values"]["value"] < 0.5

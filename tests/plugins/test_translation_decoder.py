@@ -184,7 +184,10 @@ def test_it_learns_to_turn_sentences_round_and_writes_them():
     assert log(numbers["perplexity"]) < 0.1
     source = torch.randint(4, 10, (20, 4))
     for beam in (1, 4):
-        rows = part.eval().translate(Padded(source, torch.full((20,), 4)), beam=beam)
+        found = part.eval().candidates(
+            Padded(source, torch.full((20,), 4)), lookup=torch.Tensor.float, beam=beam
+        )
+        rows = [row for (row,) in found]
         right = [
             row.tolist() == [*back, END] for row, back in zip(rows, source.flip(1).tolist(), strict=True)
         ]

@@ -11,7 +11,8 @@ from torch import Tensor
 from unitdisc.data import FeatureSpec
 from unitdisc.parts import Padded
 from unitdisc_translation.decoder import Autoregressive, CachedSteps
-from unitdisc_translation.search import beam_search, greedy, penalty
+from unitdisc.translation import penalty
+from unitdisc_translation.search import beam_search, greedy
 from unitdisc_translation.vocabulary import END, PAD, START, UNKNOWN
 
 LETTERS = (4, 5, 6)
@@ -190,18 +191,22 @@ def test_search_with_caches_finds_what_it_finds_without(model, source, beam):
     assert len(set(found(cached))) > 1  # else it would show little
 
 
+def translated(model: Autoregressive, source: Padded, **options: int) -> list[torch.Tensor]:
+    return [best for (best,) in model.candidates(source, lookup=torch.Tensor.float, **options)]
+
+
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_sentence_is_translated_alike_alone_and_in_a_batch_with_spoiled_padding(model, source, beam):
     spoiled = Padded(source.values.where(source.mask, 10**6), source.lengths)
-    together = found(model.translate(spoiled, beam=beam))
+    together = found(translated(model, spoiled, beam=beam))
     for row, length in enumerate(source.lengths.tolist()):
         alone = Padded(source.values[row : row + 1, :length], source.lengths[row : row + 1])
-        assert found(model.translate(alone, beam=beam)) == [together[row]]
+        assert found(translated(model, alone, beam=beam)) == [together[row]]
 
 
 def test_translations_are_at_most_50_tokens_longer_than_the_source_or_as_long_as_asked(model, source):
     with torch.no_grad():
-        rows = model.translate(source)
-        short = model.translate(source, beam=3, max_length=2)
+        rows = translated(model, source)
+        short = translated(model, source, beam=3, max_length=2)
     assert all(len(row) <= length + 50 for row, length in zip(rows, source.lengths.tolist(), strict=True))
     assert all(len(row) <= 2 and row[-1] == END for row in short)

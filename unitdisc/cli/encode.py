@@ -58,8 +58,10 @@ def command(
       one recording or line image
       with --from NAME, what that reader reads (unitdisc plugins reader NAME)
     Inputs are made as in training: recordings of other rates are resampled, images of other heights scaled.
+    What is done is kept beside the folder until all is: a command that was stopped or killed goes on.
+    Several processes share the work, for the same units: torchrun --nproc-per-node 4 -m unitdisc encode ...
     """  # noqa: D301  (click takes the backspace character as "keep these lines")
-    from unitdisc import encode
+    from unitdisc import device, distributed, encode
     from unitdisc.cli.data import import_from
     from unitdisc.errors import RecipeError
     from unitdisc.run import load
@@ -76,12 +78,22 @@ def command(
     run = load(run_folder)
     whole = corpus.resolve()
     folder = out or run_folder / "encoded" / ((whole.stem if whole.is_file() else whole.name) or "root")
-    lock = contextlib.nullcontext() if out else run.folder.locked()
+    told = f"stopped; what was in {folder} is kept, and what is done; go on with the same command"
     imported, about = None, {}
-    with interruptible(f"stopped; what was in {folder} is kept; do it again with the same command"), lock:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(interruptible(told))
+        distributed.start(device.choose(run.recipe.train))
+        stack.callback(distributed.stop)
+        if out is None and distributed.rank() == 0:
+            stack.enter_context(run.folder.locked())
         if reader is not None:
-            line, imported = import_from(reader, options, corpus, name=run.recipe.data.name)
-            click.echo(line, err=True)
+            found: list[tuple[str, Path]] = []
+            distributed.in_turn(
+                lambda: found.append(import_from(reader, options, corpus, name=run.recipe.data.name))
+            )
+            ((line, imported),) = found
+            if distributed.rank() == 0:
+                click.echo(line, err=True)
             about = {"reader": [reader, *options]}
         files, skipped = encode.encode(
             run,

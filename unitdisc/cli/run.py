@@ -87,16 +87,15 @@ def execute(recipe: Recipe, folder: Path, *, only_train: bool) -> None:
 
 
 def _what_next(recipe: Recipe, folder: Path, *, only_train: bool) -> str:
+    from unitdisc.kinds import kind_of
+
     if only_train:
         return ""
-    features = recipe.data.build().features
-    is_speech = features.unit_of_time == "second"
-    own = f"\nnext     your own {'recordings' if is_speech else 'line images'}: unitdisc data import --help"
-    signal = "waveform, rate" if is_speech else "image"
+    kind = kind_of(recipe.data.build().features)
     places = {"units": folder / "units", "picture": folder / "units.png", "report": folder / "report.html"}
     return (
         "".join(f"\n{name:<9}{path}" for name, path in places.items() if path.exists())
-        + (own if features.grid is None else "\nnext     your own pictures: data.root=FILE.npz")
+        + f"\nnext     {kind.own}"
         + "\n         other rules and tasks: unitdisc recipes"
-        f"\n         in Python: run = unitdisc.load({str(folder)!r}); run.encode({signal}).codes"
+        f"\n         in Python: run = unitdisc.load({str(folder)!r}); run.encode({kind.signal}).codes"
     )

@@ -15,6 +15,7 @@ from unitdisc.codebook.precision import full_products
 _TILE = {"cpu": 2**21, "cuda": 2**24}
 _WIDEST = {"cpu": 2**11, "cuda": 2**16}
 _GROUPS = 8  # of codewords in a tile, whose best are found in parallel
+_LONG = 256  # numbers in a latent from which on a copy of all costs more than a bias added to the scores
 
 
 @torch.no_grad()
@@ -22,8 +23,9 @@ def dense_codes(blocks: Tensor, books: Tensor) -> Tensor:
     """Return (N, Q) int64, the nearest of ``books`` (Q, K, d) float32 for ``blocks`` (N, Q, d), the lowest of some."""
     codes = torch.empty(blocks.shape[:2], dtype=torch.int64, device=blocks.device)
     with torch.autocast(blocks.device.type, enabled=False), full_products(blocks.device):
-        tiles = _tiles(len(blocks), len(books), books.shape[1], blocks.device.type)
-        for book in range(0, len(books) if len(blocks) else 0, tiles.books):
+        num_books, num_codes, dim = books.shape
+        tiles = _tiles(len(blocks), num_books, num_codes, dim, blocks.device.type)
+        for book in range(0, num_books if len(blocks) else 0, tiles.books):
             those = slice(book, book + tiles.books)
             _search(blocks[:, those], books[those], codes[:, those], tiles)
     return codes
@@ -33,7 +35,7 @@ def dense_workspace(
     num_latents: int, num_codes: int, dim: int, *, num_codebooks: int, device_type: str
 ) -> int:
     """Return the bytes that `dense_codes` needs beyond its arguments and the codes."""
-    tiles = _tiles(num_latents, num_codebooks, num_codes, device_type)
+    tiles = _tiles(num_latents, num_codebooks, num_codes, dim, device_type)
     table = tiles.number * tiles.width * (dim + 1)
     numbers = tiles.rows * (dim + 1 + tiles.width)
     bests = 2 * 3 * tiles.rows * (tiles.number + 1) * _GROUPS  # a float32 and an int64, joined by a copy
@@ -49,36 +51,89 @@ class _Tiles(NamedTuple):
     books: int  # searched together
 
 
-def _tiles(num_latents: int, num_codebooks: int, num_codes: int, device_type: str) -> _Tiles:
+def _tiles(num_latents: int, num_codebooks: int, num_codes: int, dim: int, device_type: str) -> _Tiles:
     size, widest = (limits.get(device_type, limits["cpu"]) for limits in (_TILE, _WIDEST))
     number = -(-num_codes // widest)
     width = -(-num_codes // number)
     if width > _GROUPS:
         width = -(-width // _GROUPS) * _GROUPS
     books = num_codebooks if num_codebooks * width <= widest else 1
-    # One row alone is rounded otherwise, which could part equal codewords.
-    rows = max(2, min(num_latents, size // (books * width)))
+    most = max(1, size // (books * max(width, dim)))  # of long latents as many as the cache holds
+    # All tiles have one size. One row alone is rounded otherwise, which could part equal codewords.
+    rows = max(2, -(-num_latents // max(1, -(-num_latents // most))))
     return _Tiles(rows, width, number, books)
 
 
 def _search(blocks: Tensor, books: Tensor, codes: Tensor, tiles: _Tiles) -> None:
     """Write the nearest of ``books`` (Q, K, d) for ``blocks`` (N, Q, d) into ``codes`` (N, Q)."""
-    total, num_books, dim = blocks.shape
+    total = len(blocks)
     mean = books.mean(1, keepdim=True)  # (Q, 1, d)
     table = _table(books, mean, tiles)
-    shifted = table.new_ones(num_books, tiles.rows, dim + 1)
-    scores = table.new_empty(num_books, tiles.width, tiles.rows)
+    kind = _Plain if _may_stay(table[:, : books.shape[1], -1], mean) else _Shifted
+    products = kind(table, mean, tiles.rows)
+    scores = table.new_empty(len(books), tiles.width, tiles.rows)
     for start in range(0, total, tiles.rows):
         first = max(min(start, total - tiles.rows), 0)  # the last tile reaches back: all have one size
         rows = slice(first, first + tiles.rows)
-        torch.sub(blocks[rows].transpose(0, 1).expand(-1, tiles.rows, -1), mean, out=shifted[..., :dim])
+        products.take(blocks[rows].transpose(0, 1).expand(-1, tiles.rows, -1))
         bests, found = [], []
         for column in range(0, table.shape[1], tiles.width):
-            _product(table[:, column : column + tiles.width], shifted.transpose(1, 2), scores)
+            products.write(slice(column, column + tiles.width), scores)
             best, code = _best_of_groups(scores)
             bests.append(best)
             found.append(code.add_(column) if column else code)
         codes[rows] = first_best(_joined(bests), _joined(found))[:, : len(codes)].T
+
+
+class _Shifted:
+    """Scores of latents without the mean codeword: exact wherever the data lie, for a copy of all latents."""
+
+    def __init__(self, table: Tensor, mean: Tensor, num_rows: int) -> None:
+        self._table, self._mean = table, mean
+        self._rows = table.new_ones(len(table), num_rows, table.shape[2])
+
+    def take(self, latents: Tensor) -> None:
+        """Take latents (Q, R, d)."""
+        torch.sub(latents, self._mean, out=self._rows[..., :-1])
+
+    def write(self, some: slice, scores: Tensor) -> None:
+        """Write the scores (Q, W, R) of some codewords for the latents."""
+        left, right = self._table[:, some], self._rows.transpose(1, 2)
+        if len(left) == 1:
+            torch.mm(left[0], right[0], out=scores[0])
+        else:
+            torch.bmm(left, right, out=scores)
+
+
+class _Plain:
+    """Scores of latents as they are."""
+
+    def __init__(self, table: Tensor, mean: Tensor, num_rows: int) -> None:
+        del num_rows
+        self._codewords = table[..., :-1]
+        self._bias = table[..., -1:] - self._codewords @ mean.transpose(1, 2)  # (Q, K', 1)
+
+    def take(self, latents: Tensor) -> None:
+        """Take latents (Q, R, d)."""
+        self._latents = latents.float().transpose(1, 2)
+
+    def write(self, some: slice, scores: Tensor) -> None:
+        """Write the scores (Q, W, R) of some codewords for the latents."""
+        bias, left, right = self._bias[:, some], self._codewords[:, some], self._latents
+        if len(left) == 1:
+            torch.addmm(bias[0], left[0], right[0], out=scores[0])
+        else:
+            torch.baddbmm(bias, left, right, out=scores)
+
+
+def _may_stay(bias: Tensor, mean: Tensor) -> bool:
+    """Whether long latents round hardly more where they are than around the mean codeword.
+
+    So it is where that is no further from the origin than codewords are from it; ``bias`` (Q, K) is -|c|^2 / 2.
+    """
+    if bias.device.type != "cpu" or mean.shape[2] < _LONG:
+        return False
+    return bool((mean.square().sum((1, 2)) <= -2 * bias.mean(1)).all())
 
 
 def _table(books: Tensor, mean: Tensor, tiles: _Tiles) -> Tensor:
@@ -94,13 +149,6 @@ def _table(books: Tensor, mean: Tensor, tiles: _Tiles) -> Tensor:
         torch.linalg.vecdot(some, some, out=theirs).mul_(-0.5)
     table[:, num_codes:, dim] = -torch.inf
     return table
-
-
-def _product(left: Tensor, right: Tensor, out: Tensor) -> None:
-    if len(left) == 1:
-        torch.mm(left[0], right[0], out=out[0])
-    else:
-        torch.bmm(left, right, out=out)
 
 
 def _best_of_groups(scores: Tensor) -> tuple[Tensor, Tensor]:

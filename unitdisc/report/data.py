@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unitdisc.report.browse import Browser
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,10 @@ class Score:
         chance: The same score from shuffled units; None where there is none.
         detail: What the number means.
         better: "higher" or "lower"; "" where neither is better as such.
+        interval: Lower and upper end of the interval around the value; None where there is none.
+        random: The same score of random segments with random units; None where there is none.
+        ceiling: The same score of the reference labels taken for units; None where there is none.
+        beside: The same score of another run; None where there is none.
     """
 
     name: str
@@ -23,6 +30,10 @@ class Score:
     chance: float | None
     detail: str
     better: str = ""
+    interval: tuple[float, float] | None = None
+    random: float | None = None
+    ceiling: float | None = None
+    beside: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,11 +46,12 @@ class ReportData:
         scores: The scores, in the order of the page.
         log: The training log: mappings with "step", and "loss" or "perplexity".
         counts: How often each code occurs; [] where nothing is quantised.
-        pictures: (what it shows, bytes of a PNG).
         top_units: The most frequent units: (unit, count, what it meets most).
         files: Where the unit files are.
         commands: How to go on: (what it does, command).
         num_units: Units behind ``top_units``; 0 takes the sum of ``counts``, right for a single codebook.
+        browser: The units one by one; None where nothing is quantised.
+        beside: Name of the other run that scores are compared with; "" where there is none.
     """
 
     name: str
@@ -47,8 +59,9 @@ class ReportData:
     scores: list[Score]
     log: list[dict[str, Any]]
     counts: list[int]
-    pictures: list[tuple[str, bytes]]
-    top_units: list[tuple[str, int, str]]
-    files: list[str]
+    top_units: list[tuple[str, int, str]] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     commands: list[tuple[str, str]] = field(default_factory=list)
     num_units: int = 0
+    browser: Browser | None = None
+    beside: str = ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
+from unitdisc.coded import Coded
 from unitdisc.likelihood import Likelihood
 from unitdisc.parts import Batch, Decoder, Head, Padded
 from unitdisc.testing.laws import (
@@ -29,10 +31,13 @@ if TYPE_CHECKING:
 _TOLERANCE = 1e-4  # of float32 products whose order depends on the size of the batch
 
 
-def latents_of(batch: Batch, *, dim: int, stride: int) -> Padded:
-    """Return random latents that fit the batch."""
+def latents_of(batch: Batch, *, dim: int, stride: int, num_codes: int, num_codebooks: int) -> Coded:
+    """Return random latents and codes that fit the batch."""
     lengths = (batch.inputs.lengths + stride - 1) // stride
-    return noise(lengths.tolist(), dim, seed=2)
+    latents = noise(lengths.tolist(), dim, seed=2)
+    generator = torch.Generator().manual_seed(4)
+    codes = torch.randint(num_codes, (*latents.values.shape[:2], num_codebooks), generator=generator)
+    return Coded(latents.values, lengths, spoil(Padded(codes, lengths), -1).values)
 
 
 def labels(targets: dict[str, TargetSpec], lengths: list[int], stride: int) -> dict[str, Padded]:
@@ -110,7 +115,7 @@ def _gradients(build: Build, latents: Padded, batch: Batch, *, sends_gradient: b
     values = latents.values.clone().requires_grad_(
         latents.values.is_floating_point()
     )  # code numbers take none
-    loss, _ = part(Padded(values, latents.lengths), batch)
+    loss, _ = part(replace(latents, values=values), batch)
     if loss.requires_grad:  # a part that only counts has none
         loss.backward()
     require_gradients(part)
@@ -165,4 +170,7 @@ def _single(batch: Batch, number: int) -> Batch:
 
 def _row(sequences: Padded, number: int) -> Padded:
     lengths = sequences.lengths[number : number + 1]
-    return Padded(sequences.values[number : number + 1, : int(lengths)], lengths)
+    values = sequences.values[number : number + 1, : int(lengths)]
+    if isinstance(sequences, Coded):
+        return Coded(values, lengths, sequences.codes[number : number + 1, : int(lengths)])
+    return Padded(values, lengths)

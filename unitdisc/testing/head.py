@@ -52,7 +52,7 @@ def check_head(
         noise(_LENGTHS, 1),
         labels(targets, _LENGTHS, stride),
     )
-    latents = latents_of(batch, dim=dim, stride=stride)
+    latents: Padded = latents_of(batch, dim=dim, stride=stride, num_codes=dim, num_codebooks=1)
     if "bottleneck" not in build().places:
         codes = latents.values.argmax(2, keepdim=True)
         on_codes = build().places == ("codes",)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from unitdisc.coded import Coded
 from unitdisc.parts import Padded
 
 if TYPE_CHECKING:
@@ -103,5 +104,8 @@ def spoil(sequences: Padded, value: float, *, extra: int = 0) -> Padded:
     values = sequences.values
     longer = torch.cat([values, values.new_zeros(len(values), extra, *values.shape[2:])], 1)
     mask = Padded(longer, sequences.lengths).mask
-    spoiled = torch.where(mask.view(*mask.shape, *[1] * (values.dim() - 2)), longer, value)
-    return Padded(spoiled.to(values.dtype), sequences.lengths)
+    spoiled = torch.where(mask.view(*mask.shape, *[1] * (values.dim() - 2)), longer, value).to(values.dtype)
+    if isinstance(sequences, Coded):
+        codes = spoil(Padded(sequences.codes, sequences.lengths), -1, extra=extra).values
+        return Coded(spoiled, sequences.lengths, codes)
+    return Padded(spoiled, sequences.lengths)

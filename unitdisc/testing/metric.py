@@ -53,6 +53,7 @@ def check_metric(
         require(right, law, f"{name!r} is {value!r}")
     _order(make, items, result)
     _fresh(make, items, result)
+    _merges(make, items)
     _leaves_items_alone(make, items)
     _names(make, items)
 
@@ -78,6 +79,24 @@ def _fresh(make: Callable[[], Metric], items: list[Evaluated], expected: dict[st
     require(found == expected, law, f"{found} instead of {expected} beside another instance")
     again = metric.compute()
     require(again == expected, law, f"{again} instead of {expected} the second time")
+
+
+def _merges(make: Callable[[], Metric], items: list[Evaluated]) -> None:
+    law = "merging instances is taking in their items, times over, and leaves the merged ones alone"
+    parts = [make() for _ in items]
+    if not parts[0].merges:
+        return
+    for part, item in zip(parts, items, strict=True):
+        part.update(item)
+    for times in (1, 2, 1):
+        whole = make()
+        for part in parts:
+            whole.merge(part, times)
+        found, expected = whole.compute(), _score(make(), items * times)
+        same = found.keys() == expected.keys() and all(
+            math.isclose(found[name], expected[name], rel_tol=1e-9, abs_tol=1e-12) for name in expected
+        )
+        require(same, law, f"{found} instead of {expected} when merged {times} times")
 
 
 def _leaves_items_alone(make: Callable[[], Metric], items: list[Evaluated]) -> None:

@@ -1,0 +1,87 @@
+"""Maps from units to labels, learnt where they are used or on the other half of the speakers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from unitdisc.errors import DataError
+from unitdisc_metrics.assignment import best_assignment
+from unitdisc_metrics.row_numbers import places
+from unitdisc_metrics.tuple_counts import TupleCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+Map = Literal["many-to-one", "one-to-one"]
+Fit = Literal["same", "halves"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """How often each unit meets each label, for several parts of a split.
+
+    Args:
+        units: (Y, Q) the different units, in ascending order.
+        labels: (X,) the different labels, in ascending order.
+        counts: By part, (Y, X) int64.
+    """
+
+    units: np.ndarray
+    labels: np.ndarray
+    counts: dict[int, np.ndarray]
+
+    @property
+    def all_counts(self) -> np.ndarray:
+        """(Y, X) int64 of all parts together."""
+        pooled: np.ndarray = np.sum([*self.counts.values()], axis=0)
+        return pooled
+
+
+def tables(counted: Mapping[str, TupleCounts], parts: Mapping[str, int], target: str) -> Tables:
+    """Return the tables of units and labels. Raises `DataError` when no frame had a label.
+
+    Args:
+        counted: By speaker, how often each row of codes and, last, label occurs.
+        parts: The part of each speaker.
+        target: Name of the labels, for the error.
+    """
+    pooled: dict[int, TupleCounts] = {part: TupleCounts() for part in sorted({*parts.values()})}
+    for name, counts in counted.items():
+        pooled[parts[name]].merge(counts)
+    rows, numbers = zip(*(counts.result() for counts in pooled.values()), strict=True) if pooled else ((), ())
+    filled = [found for found in rows if len(found)]
+    if not filled:
+        raise DataError(f"no labelled frame of target '{target}' in the split; score one that has labels")
+    together = np.concatenate(filled)
+    units = np.unique(together[:, :-1], axis=0)
+    labels = np.unique(together[:, -1])
+    found = {}
+    for part, row, number in zip(pooled, rows, numbers, strict=True):
+        found[part] = np.zeros((len(units), len(labels)), np.int64)
+        if len(row):
+            found[part][places(row[:, :-1], units), np.searchsorted(labels, row[:, -1])] = number
+    return Tables(units, labels, found)
+
+
+def fitted(counts: np.ndarray, kind: Map) -> np.ndarray:
+    """Return (Y,) the label number that each unit of ``counts`` (Y, X) stands for, -1 for none.
+
+    "many-to-one": the label that it meets most often, of equals the lowest. "one-to-one": `best_assignment`.
+    """
+    if kind == "one-to-one":
+        return best_assignment(counts)
+    return np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
+
+
+def halves(speakers: Collection[str], seed: int) -> dict[str, int]:
+    """Return 0 or 1 for each speaker, as many of one as of the other. Raises `DataError` for fewer than two."""
+    if len(speakers) < 2:
+        raise DataError(
+            f"found {len(speakers)} speaker, too few to learn the map on some and use it on others; score a split "
+            "with more, or set fit to same"
+        )
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(speakers))
+    return {name: int(place % 2) for name, place in zip(sorted(speakers), order, strict=True)}

@@ -1,0 +1,113 @@
+"""How fast scores take frames in and how much memory they keep, one pass over synthetic units and labels.
+
+    python tests/benchmarks/scores.py [--frames 100000000] [--codes 500] [--only pnmi ami ...] [--json]
+
+Utterances of 10 s at 100 frames per second, a unit every 20 ms that leans on one of 40 labels, drawn anew one after the
+other; only what the metric does is timed. Each metric runs in a process of its own, whose peak memory is the program,
+the utterance at hand and all that the metric keeps.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from measurement import alone, arguments, facts, show
+
+from unitdisc import plugins
+from unitdisc.metric import Evaluated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+METRICS = {
+    "nmi": {},
+    "pnmi": {},
+    "ami": {},
+    "ari": {},
+    "v_measure": {},
+    "purity": {},
+    "unit_accuracy": {"map": "one-to-one", "fit": "halves"},
+    "perplexity": {},
+    "bitrate": {},
+}
+TARGET = 2048
+"""MiB at 100 million frames."""
+_LABELS = 40
+_FRAMES = 1000
+_STRIDE = 2
+_SPEAKERS = 100
+
+
+def main() -> None:
+    """Measure, then print."""
+    parser = arguments(__doc__, runs=1)
+    parser.add_argument("--frames", type=int, default=100_000_000, help="frames of the split (100000000)")
+    parser.add_argument("--codes", type=int, default=500, help="K (500)")
+    parser.add_argument("--only", nargs="+", choices=METRICS, default=list(METRICS), metavar="NAME")
+    options = parser.parse_args()
+    measurements, rows = [], [["metric", "frames", "frames/s", "compute, s", "peak, MiB", "target", "value"]]
+    for name in options.only:
+        found = alone(measure, name, options.frames, options.codes, options.seed)
+        measurements.append(
+            {"benchmark": "scores", "metric": name, "target_mib": TARGET, **found, **facts(options)}
+        )
+        numbers = [
+            f"{found['frames']:,}",
+            f"{found['frames_per_second']:,.0f}",
+            f"{found['compute_seconds']:.1f}",
+        ]
+        rows.append([name, *numbers, f"{found['peak_mib']:.0f}", f"< {TARGET}", f"{found['value']:.4g}"])
+    show(measurements, rows, as_json=options.json)
+
+
+def measure(name: str, frames: int, num_codes: int, seed: int) -> dict[str, float]:
+    """Return what one metric takes for about ``frames`` frames."""
+    target = {} if name in ("perplexity", "bitrate") else {"target": "phones"}
+    metric = plugins.load("metric", name)(**target, **METRICS[name])
+    seconds = 0.0
+    for item in utterances(frames // _FRAMES, num_codes, seed):
+        start = time.perf_counter()
+        metric.update(item)
+        seconds += time.perf_counter() - start
+    start = time.perf_counter()
+    value = metric.compute()["value"]
+    computed = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {
+        "frames": frames // _FRAMES * _FRAMES,
+        "codes": num_codes,
+        "frames_per_second": frames // _FRAMES * _FRAMES / seconds,
+        "compute_seconds": computed,
+        "peak_mib": peak,
+        "value": value,
+    }
+
+
+def utterances(number: int, num_codes: int, seed: int) -> Iterator[Evaluated]:
+    """Yield utterances whose labels last 30 to 150 ms and share most of their units with few others."""
+    draw = np.random.default_rng(seed)
+    for index in range(number):
+        labels = np.repeat(draw.integers(0, _LABELS, 340), draw.integers(3, 16, 340))[:_FRAMES]
+        near = (
+            labels[::_STRIDE] * num_codes // _LABELS + draw.integers(0, 20, _FRAMES // _STRIDE)
+        ) % num_codes
+        anywhere = draw.integers(0, num_codes, _FRAMES // _STRIDE)
+        codes = np.where(draw.random(_FRAMES // _STRIDE) < 0.2, anywhere, near)
+        yield Evaluated(
+            f"u{index}",
+            codes[:, None],
+            num_codes,
+            _FRAMES,
+            _STRIDE,
+            {"phones": labels},
+            fields={"speaker": f"s{index % _SPEAKERS}"},
+            frame_rate=100.0,
+        )
+
+
+if __name__ == "__main__":
+    main()
