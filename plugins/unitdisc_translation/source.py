@@ -15,8 +15,9 @@ from annotated_types import Ge, Gt
 
 from unitdisc import distributed
 from unitdisc.cache import cache_root, once
-from unitdisc.data import DataSource, FeatureSpec, TargetSpec
+from unitdisc.data import FeatureSpec, TargetSpec
 from unitdisc.errors import DataError, RecipeError
+from unitdisc.sentences import SentenceSource
 from unitdisc.storage import write_bytes
 from unitdisc.text_lines import read_bytes
 from unitdisc_translation.alignment import VERSION, Aligner
@@ -34,7 +35,7 @@ _MODEL = "sentencepiece.model"
 _TABLE = "alignment.npz"
 
 
-class Parallel(DataSource):
+class Parallel(SentenceSource):
     """Sentences in two languages, one per line, line n of both files belonging together (as WMT gives them).
 
     The inputs are the subwords of the target sentence and </s>; those of the source stand in the condition
@@ -136,7 +137,7 @@ class Parallel(DataSource):
         return self.vocabulary.decode(tokens.tolist())
 
     def write_translated(self, folder: Path, split: str, translations: Iterable[str]) -> str:
-        """Write parallel text whose targets of ``split`` are translations, and the vocabulary; see `DataSource`."""
+        """Write parallel text whose targets of ``split`` are translations, and the vocabulary; see `SentenceSource`."""
         assert self.root is not None  # noqa: S101  (`prepare` saw to that)
         summary = write_translated(
             folder,
