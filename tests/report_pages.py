@@ -52,11 +52,11 @@ def _unit(number: int, *, beside: bool, is_labelled: bool) -> UnitCard:
 
 
 def _clip(name: str, number: int, *, beside: bool) -> Clip:
-    scale = {"sound": 0.1, "line": 20.0, "picture": 1.0, "tokens": 2.0}[name]
+    scale = {"sound": 0.5, "line": 20.0, "picture": 1.0, "tokens": 2.0}[name]
     units = [(str((number + step) % NUM_UNITS * 11), round((step + 1) * scale, 4)) for step in range(4)]
     is_timed = name in {"sound", "line"}
     pixels = np.full((32, 80), 200, dtype=np.uint8) if is_timed else np.zeros((8, 8, 3), dtype=np.uint8)
-    samples = 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(0.4 * RATE)) / RATE)
+    samples = 0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)
     return Clip(
         key=f"item-{number} {EVIL}",
         about=[("text", f"called {'abc'[number]}")],

@@ -49,7 +49,7 @@ class Latent:
 
 
 def stand_in(
-    latent: Latent, source: Padded, *, watch, beam, max_length, early_stop=True
+    latent: Latent, source: Padded, *, watch, beam, max_length, early_stop=True, teacher=None
 ) -> list[torch.Tensor]:
     """Do what `unitdisc.translation.translate` does."""
     latent.log.append((latent.name, int(source.lengths)))

@@ -166,7 +166,8 @@ def scored(items: list[Evaluated], chosen: list[rows.Row], *, samples: int = 0, 
         groups=[one.fields["speaker"] for one in items],
         samples=samples,
         seed=seed,
-        gold=("phones", 4),
+        targets={"phones": 4, "pairs": 2},
+        main="phones",
     )
 
 
@@ -255,3 +256,15 @@ def test_a_score_that_cannot_be_made_is_left_out_unless_it_was_asked_for() -> No
 
 def test_a_component_of_the_command_line_may_be_a_metric() -> None:
     assert recipe.component("metric", "pnmi", ["target=phones"]).arguments["target"] == "phones"
+
+
+def test_gold_units_are_the_labels_that_a_score_looks_at() -> None:
+    items = random_items(6, np.random.default_rng(0))
+    for one in items:
+        one.targets["pairs"] = one.targets["phones"] // 2  # -1 stays
+    found, _ = scored(
+        items, rows.asked(["a=purity:target=pairs", "b=purity", "perplexity"], {"target": "phones"})
+    )
+    assert found["a"]["gold"]["units"] == 2
+    assert found["b"]["gold"]["units"] == 4
+    assert found["perplexity"]["gold"]["used"] == 5  # four labels, and what is unlabelled

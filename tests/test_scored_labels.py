@@ -196,3 +196,16 @@ def test_frames_are_counted_as_corpora_count_them_and_never_without_units() -> N
     assert grid.num_frames(Fraction(1), 4) == 12  # what has no unit is not scored
     assert grid.num_frames(Fraction(1, 100), 4) == 10  # the last unit keeps a frame
     assert grid.num_frames(Fraction(1), 0) == 0
+
+
+def test_a_checksum_follows_labels_and_not_recordings(tmp_path: Path) -> None:
+    corpus = written(tmp_path / "gold", "corpus")
+    before = labels.digest(corpus)
+    (corpus / "a.wav").write_bytes(b"other")
+    assert labels.digest(corpus) == before
+    (corpus / "phones.tsv").write_text("other")
+    assert labels.digest(corpus) != before
+    (tmp_path / "test.km0").write_text("1 2\n")
+    first = labels.digest(tmp_path / "test.km")
+    (tmp_path / "test.km1").write_text("1 2\n")
+    assert labels.digest(tmp_path / "test.km") != first

@@ -20,7 +20,9 @@ from unitdisc.errors import DataError, RecipeError
 from unitdisc.likelihood import Likelihood
 from unitdisc.parts import Batch, Padded
 from unitdisc.run import Run
+from unitdisc.sentences import sentence_source
 from unitdisc.translation import as_line, translate, translator
+from unitdisc_handwriting.source import Lines
 from unitdisc_translation.decoder import Autoregressive
 from unitdisc_translation.vocabulary import END
 
@@ -143,12 +145,11 @@ def test_line_feeds_that_a_model_spells_make_no_lines():
     assert as_line(" ein\nMann\u2028 ") == "ein Mann"
 
 
-def test_data_without_sentences_say_so():
-    from unitdisc_handwriting.source import Lines
-
-    for call in (lambda: Lines().sentence("a"), lambda: Lines().spelled(torch.zeros(1))):
-        with pytest.raises(DataError, match="give a run of a translation recipe"):
-            call()
+def test_data_without_sentences_are_refused():
+    with pytest.raises(
+        DataError, match="the data of Lines are no sentences to translate; give a run of a translation"
+    ):
+        sentence_source(Lines())
 
 
 class Guesses(Autoregressive):

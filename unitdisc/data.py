@@ -13,7 +13,7 @@ from unitdisc.errors import DataError
 from unitdisc.parts import Batch, Padded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -189,16 +189,6 @@ class DataSource(ABC):
     def featurize(self, signal: np.ndarray, rate: float | None = None) -> Tensor:
         """Turn a raw recording (samples,) at ``rate`` Hz, or an image, into inputs (T, *features.shape)."""
 
-    def sentence(self, text: str) -> Tensor:
-        """Return a sentence to translate (U,) int64 as it stands among the conditions; works after ``prepare``."""
-        del text
-        raise DataError("the data have no sentences to translate; give a run of a translation recipe")
-
-    def spelled(self, tokens: Tensor) -> str:
-        """Return what tokens (T,) such as the inputs spell, as `Split.text` does; works after ``prepare``."""
-        del tokens
-        raise DataError("the data are no tokens, so they spell no text; give a run of a translation recipe")
-
     @abstractmethod
     def checksum(self) -> str:
         """Return the SHA-256 of what the examples are made of (manifest, labels and parameters)."""
@@ -218,22 +208,6 @@ class DataSource(ABC):
         """
         del folder, spans
         raise DataError(f"{target}: this data source cannot keep times of transcripts; align recordings")
-
-    def write_translated(self, folder: Path, split: str, translations: Iterable[str]) -> str:
-        """Write a corpus in which the inputs of ``split`` are ``translations`` into the empty ``folder``.
-
-        It has the layout and file names of this one, whose other splits are copied, and what spells its sentences.
-        Returns a line on what it holds.
-
-        Args:
-            folder: Where to.
-            split: Name of a split.
-            translations: One for each of its examples, in order, without line feeds.
-        """
-        del folder, translations
-        raise DataError(
-            f"{split}: this data source cannot keep translations; give a run of a translation recipe"
-        )
 
     def picture(self, example: Example) -> np.ndarray:
         """Return uint8, how a person would look at the example; dark is a low value.

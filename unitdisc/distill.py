@@ -12,9 +12,9 @@ import torch
 
 from unitdisc import __version__, device
 from unitdisc.claims import Claims
-from unitdisc.data import DataSource
 from unitdisc.errors import StorageError
 from unitdisc.run_folder import read_json
+from unitdisc.sentences import SentenceSource, sentence_source
 from unitdisc.storage import new_folder, refuse_other_files, sync_folder, write_text
 from unitdisc.translation import as_line, translate_all, translator
 
@@ -59,7 +59,7 @@ class Distillation:
             "checkpoint_sha256": self.run.checkpoint.digest,
             "checkpoint_step": self.run.checkpoint.step,
             "weights": self.run.weights,
-            "data_sha256": self.run.source.checksum(),
+            "data_sha256": self.source.checksum(),
             "split": self.split,
             "sentences": len(self.pairs),
             **self.decoding,
@@ -68,9 +68,14 @@ class Distillation:
         }
 
     @cached_property
+    def source(self) -> SentenceSource:
+        """The run's data. Raises `DataError` where they are no sentences."""
+        return sentence_source(self.run.source)
+
+    @cached_property
     def pairs(self) -> Split:
         """The split."""
-        return self.run.source.split(self.split)
+        return self.source.split(self.split)
 
     @property
     def shards(self) -> list[Path]:
@@ -84,9 +89,6 @@ class Distillation:
     def check(self) -> None:
         """Refuse what would fail later. Raises `RecipeError`, `DataError` or `StorageError`."""
         translator(self.run.model)
-        source = self.run.source
-        if type(source).write_translated is DataSource.write_translated:
-            source.write_translated(self.out, self.split, ())  # says so
         refuse_other_files(self.out, SIDECAR)
         for folder in (self.out, self._parts):
             self._compare(folder)
@@ -147,14 +149,14 @@ class Distillation:
             batch_tokens=self.facts["batch_tokens"],
             **self.decoding,
         )
-        write_text(path, "".join(f"{as_line(self.run.source.spelled(row))}\n" for row in rows))
+        write_text(path, "".join(f"{as_line(self.source.spelled(row))}\n" for row in rows))
 
     def _join(self) -> None:
         """Make the text of the shards; it appears whole, with the sidecar, and the shards vanish."""
         if not self.is_done():
             empty = sum(not line for line in self._lines())
             with new_folder(self._parts / "joined") as folder:
-                holds = self.run.source.write_translated(folder, self.split, self._lines())
+                holds = self.source.write_translated(folder, self.split, self._lines())
                 about = {
                     "run": str(self.run.folder.path.absolute()),
                     "recipe": self.run.recipe.name,

@@ -13,6 +13,7 @@ from unitdisc.errors import DataError, StorageError
 from unitdisc.infer import as_units, codes_of, units_of
 from unitdisc.model import Model, build
 from unitdisc.run_folder import RunFolder, read_json
+from unitdisc.sentences import sentence_source
 from unitdisc.translation import translate_texts, translator
 
 if TYPE_CHECKING:
@@ -130,8 +131,9 @@ class Run:
             options: As in `unitdisc.translation.translate`: ``beam=4``, ``teacher="runs/teacher"``, and so on.
         """
         translator(self.model)
+        source = sentence_source(self.source)
         batch_tokens = batch_tokens or self.recipe.evaluate.batch_frames
-        return translate_texts(self.model, self.source, texts, batch_tokens=batch_tokens, **options)
+        return translate_texts(self.model, source, texts, batch_tokens=batch_tokens, **options)
 
     def meta(self, data_sha256: str | None = None) -> dict[str, Any]:
         """Return what a unit file must say about itself; ``data_sha256`` is of other data than the run's own."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from unitdisc.data import DataSource
     from unitdisc.model import Model
+    from unitdisc.sentences import SentenceSource
 
 _TEACHER_TOKENS = 4096
 """Tokens of candidates, with padding, of which a teacher's probabilities are in memory at once."""
@@ -99,7 +99,7 @@ def translate_all(
 
 
 def translate_texts(
-    model: Model, source: DataSource, texts: Sequence[str], *, batch_tokens: int, **options: Any
+    model: Model, source: SentenceSource, texts: Sequence[str], *, batch_tokens: int, **options: Any
 ) -> list[str]:
     """Return the translation of each text; an empty text gives an empty one.
 

@@ -26,7 +26,7 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,35 +78,26 @@ def _values(options: argparse.Namespace) -> None:
         os.environ["FASTABX_WITH_LIBRILIGHT_BUG"] = str(
             int(slicing == "librilight")
         )  # read when it is imported
-        for name, dim in product(("speech", "noise"), options.dims or (0, 13, 64, 256)):
-            for item in alone(_compare, options, name, dim, slicing):
-                measurements.append({**item, **facts(options)})
-                values = [f"{item['ours']:.6f}", f"{item['fastabx']:.6f}", f"{item['difference']:.1e}"]
-                rows.append([name, str(dim or "units"), slicing, item["speaker"], item["context"], *values])
+        for item in alone(_compare, options, slicing):
+            measurements.append({**item, **facts(options)})
+            values = [f"{item['ours']:.6f}", f"{item['fastabx']:.6f}", f"{item['difference']:.1e}"]
+            conditions = [slicing, item["speaker"], item["context"]]
+            rows.append([item["items"], str(item["dim"] or "units"), *conditions, *values])
     show(measurements, rows, as_json=options.json)
 
 
-def _compare(options: argparse.Namespace, name: str, dim: int, slicing: str) -> list[dict[str, Any]]:
+def _compare(options: argparse.Namespace, slicing: str) -> list[dict[str, Any]]:
     torch.set_num_threads(options.threads)
     found = []
-    with tempfile.TemporaryDirectory() as folder:
-        items = _items(Path(folder), options, name, dim)
-        for speaker, context in product(SPEAKERS, CONTEXTS):
-            ours = _ours(items, speaker, context, slicing)
-            theirs = _theirs(items, speaker, context)
-            found.append(
-                {
-                    "benchmark": "abx_fastabx values",
-                    "items": name,
-                    "dim": dim,
-                    "slicing": slicing,
-                    "speaker": speaker,
-                    "context": context,
-                    "ours": ours,
-                    "fastabx": theirs,
-                    "difference": abs(ours - theirs),
-                }
-            )
+    for name, dim in product(("speech", "noise"), options.dims or (0, 13, 64, 256)):
+        with tempfile.TemporaryDirectory() as folder:
+            items = _items(Path(folder), options, name, dim)
+            for speaker, context in product(SPEAKERS, CONTEXTS):
+                ours = _ours(items, speaker, context, slicing)
+                theirs = _theirs(items, speaker, context)
+                case = {"items": name, "dim": dim, "slicing": slicing, "speaker": speaker, "context": context}
+                values = {"ours": ours, "fastabx": theirs, "difference": abs(ours - theirs)}
+                found.append({"benchmark": "abx_fastabx values", **case, **values})
     return found
 
 
@@ -139,7 +130,7 @@ def _time(options: argparse.Namespace, name: str, speaker: str, dim: int) -> dic
                 values.append(score())
                 marks.append((time.perf_counter(), time.process_time()))
             timed.append(
-                [now - then for one, two in zip(marks, marks[1:]) for then, now in zip(one, two, strict=True)]
+                [now - then for one, two in pairwise(marks) for then, now in zip(one, two, strict=True)]
             )
     del timed[0]  # first use of everything
     return {
@@ -253,7 +244,7 @@ def _noise(
     lines, frames = [], {}
     for speaker in range(speakers):
         edges = np.cumsum([0, *draw.integers(3, 16, tokens)]) * HOP / RATE
-        for start, stop in zip(edges, edges[1:]):
+        for start, stop in pairwise(edges):
             label, context = draw.integers(labels), draw.integers(3)
             lines.append(f"f{speaker} {start:.2f} {stop:.2f} p{label} c{context} c s{speaker}")
         frames[f"f{speaker}"] = draw.normal(size=(round(edges[-1] * RATE / HOP) + 1, dim)).astype(np.float32)

@@ -45,7 +45,7 @@ def command(
 
     options = (*options, "deduplicate=true") if deduplicate else options
     run = load(run_folder)
-    told = f"stopped; what was there is kept; do it again with: unitdisc export {run_folder}"
+    told = "stopped; what was there is kept, and what is done; go on with the same command"
     with interruptible(told), run.folder.locked():
         files = steps.export_units(
             run, formats=formats, splits=splits, options=options, book=book, folder=out

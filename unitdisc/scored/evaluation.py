@@ -188,7 +188,8 @@ def _content(subject: Subject, asked: Asked) -> dict[str, Any]:
         groups=groups.values(),
         samples=asked.samples,
         seed=asked.seed,
-        gold=(target, subject.targets[target]) if target else None,
+        targets=subject.targets,
+        main=target,
     )
     left_out |= unscored
     if not scores:

@@ -28,6 +28,8 @@ ACCEPTED = (
     "text file"
 )
 
+_MEDIA = {".flac", ".wav", ".ogg", ".opus", ".mp3", ".aiff", ".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+
 
 def read(path: Path, *, step: Fraction) -> Labels:
     """Return the labels of a file or folder in any form. Raises `DataError` with file and line.
@@ -97,16 +99,17 @@ def stem(key: str) -> str:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or of names and contents of what lies directly or deeper in a folder.
+    """Return the SHA-256 over names and contents of a file or of all in a folder but recordings and images.
 
-    Recordings and images are left out: of a corpus it is manifest and tables that are read.
+    Of several codebooks in a file each, ``path`` with the number of its codebook, it is over all of them.
     """
     total = hashlib.sha256()
-    texts = {".jsonl", ".tsv", ".ctm", ".textgrid", ".json", ".txt"}
-    inside = sorted(other for other in path.rglob("*") if other.suffix.lower() in texts and other.is_file())
-    for file in [path] if path.is_file() else inside:
-        with file.open("rb") as content:
-            total.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+    inside = path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.name}*")
+    files = [path] if path.is_file() else [file for file in sorted(inside) if file.is_file()]
+    for file in files:
+        if file.suffix.lower() not in _MEDIA:
+            with file.open("rb") as content:
+                total.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
 
 

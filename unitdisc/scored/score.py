@@ -13,14 +13,11 @@ from unitdisc.scored.intervals import Spread, blocks
 from unitdisc.scores import first_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from unitdisc.metric import Evaluated, Metric, Need
     from unitdisc.scored.items import Items
     from unitdisc.scored.rows import Row
-
-Gold = tuple[str, int]
-"""Name of the target that is taken for units, and how many labels it has."""
 
 
 def score(
@@ -31,7 +28,8 @@ def score(
     groups: Iterable[str],
     samples: int,
     seed: int,
-    gold: Gold | None,
+    targets: Mapping[str, int],
+    main: str | None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the scores by row, and why other rows have none.
 
@@ -42,7 +40,8 @@ def score(
         groups: What ``group`` can return.
         samples: Of the bootstrap; 0 gives no interval.
         seed: Of shuffles, random segments, blocks and samples.
-        gold: Labels to take for units; None where there are none.
+        targets: Number of labels of each target of frames, which are taken for units: those that a score looks at.
+        main: The one for scores that look at none; None where there are none.
     """
     block_of = blocks(groups, _rng(seed, 0)) if samples else {}
     num_blocks = len(set(block_of.values()))
@@ -74,8 +73,10 @@ def score(
             "higher_is_better": metric.higher_is_better,
             "interval": spread.interval(samples, _rng(seed, 1)) if samples else None,
         }
+    named = {row.name: row.use.arguments.get("target") or main for row in rows}
+    golden = {name: target for name, target in named.items() if target in targets}
     kept = {row.name: (row, spreads[row.name].metric) for row in rows if row.name in found}
-    for name, beside in _controls(items, kept, seed, gold).items():
+    for name, beside in _controls(items, kept, seed, golden, targets).items():
         for row_name, entry in found.items():
             entry[name] = beside.get(row_name)
     return found, left_out
@@ -103,24 +104,27 @@ def _feed(
 
 
 def _controls(
-    items: Items, rows: dict[str, tuple[Row, Metric]], seed: int, gold: Gold | None
+    items: Items,
+    rows: dict[str, tuple[Row, Metric]],
+    seed: int,
+    golden: Mapping[str, str],
+    targets: Mapping[str, int],
 ) -> dict[str, dict[str, Any]]:
     """Return by control, then by row, the values of units that know nothing, or everything."""
     chance = [name for name, (_, metric) in rows.items() if metric.has_chance]
     units_alone = [name for name, (_, metric) in rows.items() if not metric.needs]
     known = {name: value for name, (_, metric) in rows.items() if (value := metric.chance()) is not None}
 
-    def values(names: Iterable[str], given: Callable[[list[Metric]], Iterable[Evaluated]]) -> dict[str, Any]:
-        metrics = {name: rows[name][0].use.build() for name in names}
-        return _values(metrics, given(list(metrics.values()))) if metrics else {}
+    def values(names: Collection[str], given: Iterable[Evaluated]) -> dict[str, Any]:
+        return _values({name: rows[name][0].use.build() for name in names}, given) if names else {}
 
-    shuffled = values(chance, lambda metrics: items.shuffled(_needs(metrics), _rng(seed, 2)))
-    segments = values(
-        [name for name in chance if name in units_alone], lambda _: _segments(items, _rng(seed, 3))
-    )
-    ceiling = {}
-    if gold is not None:
-        ceiling = values(units_alone, lambda _: (controls.gold(item, *gold) for item in items.bare()))
+    needs = _needs(rows[name][1] for name in chance)
+    shuffled = values(chance, items.shuffled(needs, _rng(seed, 2)))
+    segments = values([name for name in chance if name in units_alone], _segments(items, _rng(seed, 3)))
+    ceiling: dict[str, Any] = {}
+    for target in sorted(set(golden.values())):
+        names = [name for name in units_alone if golden.get(name) == target]
+        ceiling |= values(names, (controls.gold(item, target, targets[target]) for item in items.bare()))
     return {"shuffled": known | shuffled, "random_segments": segments, "gold": ceiling}
 
 
