@@ -164,8 +164,8 @@ def test_scores_say_how_fast_they_count_and_what_they_keep():
         "metric",
         "frames",
         "codes",
-        "frames_per_second",
-        "compute_seconds",
+        "frames_per_cpu_second",
+        "compute_cpu_seconds",
         "peak_mib",
         "target_mib",
     }

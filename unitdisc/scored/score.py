@@ -73,7 +73,7 @@ def score(
             "higher_is_better": metric.higher_is_better,
             "interval": spread.interval(samples, _rng(seed, 1)) if samples else None,
         }
-    named = {row.name: row.use.arguments.get("target") or main for row in rows}
+    named = {row.name: str(row.use.arguments.get("target") or main) for row in rows}
     golden = {name: target for name, target in named.items() if target in targets}
     kept = {row.name: (row, spreads[row.name].metric) for row in rows if row.name in found}
     for name, beside in _controls(items, kept, seed, golden, targets).items():
