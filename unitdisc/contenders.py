@@ -70,9 +70,9 @@ def untrained(
 ) -> list[Contender]:
     """Return models of random weights with the same random sources of ``length`` tokens, read without any data.
 
-    What writes word by word writes ``length`` tokens, too: with random weights no sentence ends by itself. What
-    predicts latents predicts all that it plans for a source of that length (paper B's code: for twice its tokens), as
-    no latent is known to be the end; so its times are those without an early stop.
+    All write ``length`` tokens, too: with random weights no sentence ends by itself. What predicts latents predicts one
+    more than these tokens need, as a trained model does, whose last one says that nothing more comes; without an early
+    stop, all that it plans for a source of that length (paper B's code: for twice its tokens).
     """
     return [_of_recipe(recipe, device, sentences, length) for recipe in recipes]
 
@@ -118,7 +118,8 @@ def _of_recipe(recipe: Recipe, device: torch.device, sentences: int, length: int
         for _ in range(sentences)
     ]
     about = {"recipe": recipe.name, "seed": recipe.seed, "weights": "random"}
-    return Contender(recipe.name, model, sources, length, about)
+    end = model.stride if model.stride > 1 else 0  # of a latent more
+    return Contender(recipe.name, model, sources, length + end, about)
 
 
 def _source(model: Model, examples: Split, index: int) -> Padded:

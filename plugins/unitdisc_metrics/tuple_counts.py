@@ -6,7 +6,7 @@ import numpy as np
 
 from unitdisc_metrics.row_numbers import box, fits, numbered, rows_of
 
-_PENDING = 2**18
+_PENDING = 2**12
 """Tuples that may wait before they are merged, however few there are."""
 
 

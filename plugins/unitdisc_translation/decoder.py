@@ -132,10 +132,11 @@ class Autoregressive(Likelihood, Translator, Decoder):
         )
         steps = CachedSteps(self, source, beam=beam, longest=int(limits.max()))
         watch.done("source")
-        if beam == 1:
-            found = greedy(steps, limits)
-        else:
-            found = beam_search(steps, limits, beam=beam, alpha=length_penalty)
+        found = (
+            greedy(steps, limits)
+            if beam == 1
+            else beam_search(steps, limits, beam=beam, alpha=length_penalty)
+        )
         watch.done("decoder")
         return [[row] for row in found]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unitdisc_translation.transformer import Cache, DecoderLayer, Norm, Stack, positions
@@ -56,11 +55,11 @@ class LatentPredictor(nn.Module):
         """Return log-probabilities (B, S, Q, K) float32 of each latent, given the ``vectors`` (B, S, D) before it."""
         before = torch.cat([self.start.expand(len(vectors), 1, -1), self.into(vectors[:, :-1])], 1)
         x = self.dropout(before + positions(before.shape[1], before.shape[2], device=before.device))
-        return self.log_probs(self.stack(x, source, mask))
+        return self.logits(self.stack(x, source, mask)).log_softmax(-1)
 
-    def log_probs(self, x: Tensor) -> Tensor:
+    def logits(self, x: Tensor) -> Tensor:
         """Return (..., Q, K) float32 of the last layer's vectors (..., D)."""
-        return self.out(x).float().unflatten(-1, (self.num_codebooks, -1)).log_softmax(-1)
+        return self.out(x).float().unflatten(-1, (self.num_codebooks, -1))
 
 
 class LatentSteps:
@@ -87,16 +86,16 @@ class LatentSteps:
         self._step = 0
 
     def next(self) -> Tensor:
-        """Return log-probabilities (B, N, Q, K) of the next latent."""
+        """Return logits (B, N, Q, K) of the next latent."""
         x = self._x + self._positions[self._step]
         self._step += 1
         for layer, cache in zip(self._layers, self._caches, strict=True):
             x = layer.step(x, cache, self._mask)
-        return self._model.log_probs(self._model.stack.norm(x))
+        return self._model.logits(self._model.stack.norm(x))
 
-    def take(self, vectors: Tensor, parents: Tensor) -> None:
-        """Go on with what was chosen: ``vectors`` (B, N, D) behind the partial sentences ``parents`` (B, N)."""
-        if self._beam > 1:
+    def take(self, vectors: Tensor, parents: Tensor | None = None) -> None:
+        """Go on with ``vectors`` (B, N, D) behind the partial sentences ``parents`` (B, N), behind all for None."""
+        if parents is not None:
             first = self._beam * torch.arange(len(parents), device=parents.device)
             rows = (first[:, None] + parents).flatten()
             for cache in self._caches:
@@ -120,28 +119,30 @@ def search(
     rows, longest = len(lengths), int(lengths.max())
     scores = torch.full((rows, beam), float("-inf"), device=lengths.device)
     scores[:, 0] = 0  # the others are the same
-    written: Tensor | None = None
+    written: list[Tensor] = []
     is_done = torch.zeros_like(scores, dtype=torch.bool)
     for step in range(longest):
-        is_done = is_done | (lengths <= step)[:, None]
-        if bool(is_done.all()):
-            break
-        log_probs = steps.next()
+        logits = steps.next()
         if step == 0 and is_end is not None:
-            log_probs = _banned(log_probs, is_end)
-        codes, scores, parents = _likeliest(scores, log_probs, is_done)
+            logits = _banned(logits, is_end)
+        if beam == 1:
+            codes, parents = logits.max(-1).indices, None
+        else:
+            codes, scores, parents = _likeliest(scores, logits.log_softmax(-1), is_done)
+            is_done = is_done.gather(1, parents)
+            written = [_chosen(before, parents) for before in written]
+        is_ending = is_done if is_end is None else is_done | _ends(codes, is_end)
+        written.append(codes.masked_fill(is_ending[:, :, None], -1))
+        is_done = is_ending | (lengths <= step + 1)[:, None]
+        if step + 1 == longest or bool(is_done.all()):
+            break
         steps.take(lookup(codes), parents)
-        is_done = is_done.gather(1, parents)
-        if is_end is not None:
-            is_done = is_done | _ends(codes, is_end)
-        codes = codes.masked_fill(is_done[:, :, None], -1)
-        if written is None:
-            written = codes[:, :, None]
-            continue
-        before = written.gather(1, parents[:, :, None, None].expand(-1, -1, *written.shape[2:]))
-        written = torch.cat([before, codes[:, :, None]], 2)
-    assert written is not None  # noqa: S101  (the first latent of all is always there)
-    return written
+    return torch.stack(written, 2)
+
+
+def _chosen(codes: Tensor, parents: Tensor) -> Tensor:
+    """Return the codes (B, N, Q) of the partial sentences ``parents`` (B, N)."""
+    return codes.gather(1, parents[:, :, None].expand(-1, -1, codes.shape[2]))
 
 
 def _likeliest(scores: Tensor, log_probs: Tensor, is_done: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -160,8 +161,7 @@ def _likeliest(scores: Tensor, log_probs: Tensor, is_done: Tensor) -> tuple[Tens
         scores, places = (scores[:, :, None] + given).flatten(1).topk(beam)
         chosen = places // num_codes
         parents = parents.gather(1, chosen)
-        kept = codes.gather(1, chosen[:, :, None].expand(-1, -1, book))
-        codes = torch.cat([kept, (places % num_codes)[:, :, None]], 2)
+        codes = torch.cat([_chosen(codes, chosen), (places % num_codes)[:, :, None]], 2)
     return codes, scores, parents
 
 
@@ -171,10 +171,9 @@ def _ends(codes: Tensor, is_end: Tensor) -> Tensor:
     return is_end[books, codes.clamp(min=0)].all(-1)
 
 
-def _banned(log_probs: Tensor, is_end: Tensor) -> Tensor:
-    """Return log-probabilities (B, N, Q, K) by which no latent ends a sentence, where another can be."""
-    other = ~is_end[-1]
-    if not bool(other.any()):
-        return log_probs
-    last = log_probs[:, :, -1:].masked_fill(~other, float("-inf"))
-    return torch.cat([log_probs[:, :, :-1], F.log_softmax(last, -1)], 2)
+def _banned(logits: Tensor, is_end: Tensor) -> Tensor:
+    """Return logits (B, N, Q, K) by which no latent ends a sentence, where another can be."""
+    last = is_end[-1]
+    if bool(last.all()):
+        return logits
+    return torch.cat([logits[:, :, :-1], logits[:, :, -1:].masked_fill(last, float("-inf"))], 2)

@@ -172,19 +172,23 @@ class LatentTransformer(Translator, Decoder):
         del length_penalty
         encoded, mask = self.encode(source)
         watch.done("source")
-        codes = self.sentences(source, encoded, mask, lookup=lookup, beam=beam, early_stop=early_stop)
-        flat = codes.flatten(0, 1)  # (N, S, Q)
-        lengths = (flat[..., 0] >= 0).sum(1)
-        places = -(-2 * source.lengths // self.stride)
-        watch.count(
-            "latents", int((lengths.view(len(codes), -1)[:, 0] + 1).minimum(places).sum()), int(places.sum())
+        codes = self.sentences(
+            source,
+            encoded,
+            mask,
+            lookup=lookup,
+            beam=beam,
+            max_length=max_length if early_stop else None,
+            is_end=self.terminal.found if early_stop else None,
+            watch=watch,
         )
         watch.done("latents")
+        flat = codes.flatten(0, 1)  # (N, S, Q)
+        lengths = (flat[..., 0] >= 0).sum(1)
         latents = Padded(lookup(flat), lengths)
         if beam > 1:
             encoded, mask = encoded.repeat_interleave(beam, 0), mask.repeat_interleave(beam, 0)
-        logits = self._read(self._moved(self.spread(latents)), encoded, mask)
-        found = _written(logits, lengths * self.stride, max_length)
+        found = self._write(latents, encoded, mask, max_length)
         watch.done("decoder")
         return [found[first : first + beam] for first in range(0, len(found), beam)]
 
@@ -196,21 +200,25 @@ class LatentTransformer(Translator, Decoder):
         *,
         lookup: Callable[[Tensor], Tensor],
         beam: int,
-        early_stop: bool,
+        max_length: int | None,
+        is_end: Tensor | None,
+        watch: Watch = UNWATCHED,
     ) -> Tensor:
         """Return the likeliest latent sentences (B, beam, S, Q), -1 behind their ends, the likeliest first."""
-        places = -(-2 * source.lengths // self.stride)
-        steps = LatentSteps(self.predictor, encoded, mask, beam=beam, longest=int(places.max()))
-        is_end = self.terminal.found if early_stop else None
-        return search(steps, places, lookup=lookup, beam=beam, is_end=is_end)
+        planned = -(-2 * source.lengths // self.stride)
+        needed = planned if max_length is None else planned.clamp(max=-(-max_length // self.stride))
+        steps = LatentSteps(self.predictor, encoded, mask, beam=beam, longest=int(needed.max()))
+        codes = search(steps, needed, lookup=lookup, beam=beam, is_end=is_end)
+        predicted = ((codes[:, 0, :, 0] >= 0).sum(1) + 1).minimum(needed)  # the end is predicted, too
+        watch.count("latents", int(predicted.sum()), int(planned.sum()))
+        return codes
 
     @torch.no_grad()
     def forced(self, latents: Padded, batch: Batch) -> list[Tensor]:
         """Return B sentences, what is written from the target's own latents (paper B, Fig. 3)."""
         seen = coded(latents, batch, self.source, self.stride)
         encoded, mask = self.encode(sentence(batch, self.source))
-        logits = self._read(self._moved(self.spread(seen)), encoded, mask)
-        return _written(logits, seen.lengths * self.stride, None)
+        return self._write(seen, encoded, mask, None)
 
     def terminal_codes(self) -> np.ndarray:
         """Return (Q, K) bool, the codes that end a latent sentence."""
@@ -247,14 +255,29 @@ class LatentTransformer(Translator, Decoder):
             return read
         return Padded(F.pad(read.values[:, :-1], (0, 0, 1, 0)), read.lengths)
 
-    def _read(self, read: Padded, encoded: Tensor, mask: Tensor) -> Tensor:
-        """Return logits (B, T, V) of the places (B, T, D)."""
+    def _read(self, read: Padded, encoded: Tensor, mask: Tensor, *, ban: Tensor | None = None) -> Tensor:
+        """Return logits (B, T, V) of the places (B, T, D), ``ban`` (V,) added where it is given."""
         x, own = self._placed(read.values), read.mask[:, None, None]
         if self.reading == "code":
             causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
             own = own & causal
         found = self.decoder(x, encoded, mask, own) if self.attends_source else self.decoder(x, own)
-        return F.linear(found, self.embedding)
+        return F.linear(found, self.embedding, ban)
+
+    def _write(self, latents: Padded, encoded: Tensor, mask: Tensor, most: int | None) -> list[Tensor]:
+        """Return sentences (U,) of latents (B, S, dim): the likeliest tokens up to the first </s>, which is last."""
+        ban = self.embedding.new_zeros(len(self.embedding))
+        ban[[PAD, START, UNKNOWN]] = float("-inf")
+        logits = self._read(self._moved(self.spread(latents)), encoded, mask, ban=ban)
+        tokens = logits.max(2).indices  # three times as fast as argmax
+        limits = latents.lengths * self.stride
+        if most is not None:
+            limits = limits.clamp(max=most)
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        is_last = places >= limits[:, None] - 1  # there every sentence ends
+        ends = (is_last | (tokens == END)).int().argmax(1) + 1
+        tokens = tokens.masked_fill(is_last, END)
+        return [row[:end] for row, end in zip(tokens, ends.tolist(), strict=True)]
 
     def _predicted(self, latents: Coded, encoded: Tensor, mask: Tensor) -> Tensor:
         """Return -ln p () of all codes, a mean over the samples of each where there are some."""
@@ -273,15 +296,3 @@ class LatentTransformer(Translator, Decoder):
 
     def _embed(self, tokens: Tensor) -> Tensor:
         return F.embedding(tokens, self.embedding) * math.sqrt(self.embedding.shape[1])
-
-
-def _written(logits: Tensor, lengths: Tensor, most: int | None) -> list[Tensor]:
-    """Return sentences (U,) of logits (B, T, V): the likeliest tokens up to the first </s>, which stands last."""
-    logits[..., [PAD, START, UNKNOWN]] = float("-inf")
-    tokens = logits.argmax(2)
-    limits = lengths if most is None else lengths.clamp(max=most)
-    # Nothing but </s> in the last place, as a translation ends with it.
-    places = torch.arange(tokens.shape[1], device=tokens.device)
-    tokens = torch.where(places[None] >= limits[:, None] - 1, END, tokens)
-    ends = (tokens == END).int().argmax(1) + 1
-    return [row[:end] for row, end in zip(tokens, ends.tolist(), strict=True)]

@@ -179,7 +179,10 @@ def best_by_enumeration(model: LatentTransformer, source: Padded, steps: int) ->
 
 def sentences(model: LatentTransformer, source: Padded, **options: object) -> torch.Tensor:
     return model.sentences(
-        source, *model.encode(source), lookup=lookup, **{"beam": 1, "early_stop": False, **options}
+        source,
+        *model.encode(source),
+        lookup=lookup,
+        **{"beam": 1, "max_length": None, "is_end": None, **options},
     )
 
 
@@ -240,7 +243,7 @@ def test_a_latent_sentence_stops_before_the_first_latent_that_stands_for_nothing
         for number, codes in enumerate(whole)
         if number and all(ends[book, code] for book, code in enumerate(codes))
     )
-    found = sentences(model, source, early_stop=True)[0, 0].tolist()
+    found = sentences(model, source, is_end=model.terminal.found)[0, 0].tolist()
     kept = [codes for codes in found if codes[0] >= 0]
     assert kept == whole[:first]
     watch = Counting()
@@ -421,11 +424,11 @@ def test_latent_steps_of_a_beam_go_on_from_their_parents():
     with torch.no_grad():
         encoded, mask = model.encode(source)
         steps = LatentSteps(model.predictor, encoded, mask, beam=2, longest=3)
-        first = steps.next()
+        first = steps.next().log_softmax(-1)
         assert torch.allclose(first[:, 0], first[:, 1])
         codes = torch.tensor([[[0, 1], [2, 2]], [[1, 1], [0, 2]]])
         steps.take(lookup(codes), torch.tensor([[0, 0], [0, 1]]))
-        second = steps.next()
+        second = steps.next().log_softmax(-1)
         for row in range(2):
             for place in range(2):
                 vectors = torch.cat([lookup(codes[row, place][None, None]), torch.zeros(1, 1, D)], 1)

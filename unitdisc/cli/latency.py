@@ -90,8 +90,9 @@ def command(
 
       unitdisc latency --recipe translation/autoregressive --beam 1 data.vocab_size=37000
 
-    Sentences of theirs never end by themselves, so all read --length random tokens and write as many; latent models
-    predict all latents that they plan for, as without an early stop.
+    Sentences of theirs never end by themselves, so all read --length random
+    tokens and write as many; latent models predict one latent more than these
+    tokens need, as trained ones do, and with --whole all that they plan for.
     """
     from dataclasses import replace
 

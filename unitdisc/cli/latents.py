@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--split", metavar="NAME", help="Split to print [default: the one that was scored].")
 @click.option(
-    "--count", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Sentences to print."
+    "--count",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Sentences to print.",
 )
 def command(run_folder: Path, *, split: str | None, count: int) -> None:
     """Print the first N sentences of a split, and below each the codes of its units, terminal ones in brackets.
