@@ -81,13 +81,15 @@ def test_shell_and_python_blocks_run_in_their_order(place: Path):
     assert "0.02" in said[1]
     assert "speech/ema" in said[2]
     assert "spectrograms.png" in said[3]
-    assert "vanilla" in said[4]
-    assert "random_codes" in said[5]
+    assert "random segments" in said[4]
+    assert "vanilla" in said[5]
+    assert "random_codes" in said[6]
     for made in (
         "runs/mine/units.png",
         "runs/mine/report.html",
         "ctm/units.meta.json",
         "back.jsonl",
+        "scores.json",
         "runs/random/metrics.json",
     ):
         assert (place / made).is_file(), made
