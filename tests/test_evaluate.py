@@ -16,7 +16,7 @@ from unitdisc.evaluate import evaluate
 from unitdisc.infer import as_units, codes_of, units_of
 from unitdisc.metric import Evaluated, Metric
 from unitdisc.model import Model, NonFiniteLatentsError, build
-from unitdisc.parts import Padded
+from unitdisc.parts import Batch, Padded
 from unitdisc.recipe import Recipe, Use
 from unitdisc_none.rule import Identity
 
@@ -45,7 +45,7 @@ def built(recipe: Recipe) -> tuple[Model, ToySource]:
     model = build(recipe, source.features, source.targets, source.conditions).eval()
     if model.bottleneck.num_codes:
         inputs = source.split("train")[0].inputs[None]
-        latents = model.encode(Padded(inputs, torch.tensor([inputs.shape[1]]))).values[0]
+        latents = model.encode(Batch(["u"], Padded(inputs, torch.tensor([inputs.shape[1]])))).values[0]
         model.bottleneck.codebook[0] = latents[torch.arange(8) % len(latents)]  # several codes in use
     return model, source
 
@@ -126,7 +126,7 @@ def test_losses_are_means_over_all_frames_whatever_the_batches():
 def test_latents_that_are_not_finite_never_reach_the_codebook():
     model, _ = built(toy_recipe())
     with pytest.raises(NonFiniteLatentsError):
-        model.encode(Padded(torch.full((1, 4, 6), float("nan")), torch.tensor([4])))
+        model.encode(Batch(["u"], Padded(torch.full((1, 4, 6), float("nan")), torch.tensor([4]))))
 
 
 def test_units_cover_the_recording_exactly():
@@ -198,7 +198,7 @@ def test_items_carry_what_a_metric_needs_without_padding():
     for item in real:
         inputs = split[split.keys.index(item.key)].inputs[None]
         alone = model.standardize(Padded(inputs, torch.tensor([inputs.shape[1]])))
-        latents = model.encode(alone).values
+        latents = model.encode(Batch(["u"], alone)).values
         assert np.allclose(item.inputs, alone.values[0])
         assert np.allclose(item.latents, latents[0].detach(), atol=1e-5)
         assert np.allclose(item.values, model.bottleneck.lookup(torch.from_numpy(item.codes)), atol=1e-5)

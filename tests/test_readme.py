@@ -81,7 +81,7 @@ def test_shell_and_python_blocks_run_in_their_order(place: Path):
     assert "0.02" in said[1]
     assert "speech/ema" in said[2]
     assert "spectrograms.png" in said[3]
-    assert "random segments" in said[4]
+    assert "gold: labels as units" in said[4]
     assert "vanilla" in said[5]
     assert "random_codes" in said[6]
     for made in (

@@ -142,7 +142,7 @@ def test_error_and_bits_over_a_split_are_those_of_scoring_and_of_a_loop(run):
     for index in range(len(split)):
         batch = collate([split[index]])
         with torch.inference_mode():
-            latents = opened.model.encode(batch.inputs)
+            latents = opened.model.encode(batch)
             seen = Padded(opened.model.quantize(latents).values, latents.lengths)
             (expected,) = opened.model.decoder.reconstruct(seen, batch.inputs.lengths, batch.conditions)
         error = expected.double().numpy() - split[index].inputs.double().numpy()

@@ -129,9 +129,9 @@ def test_a_voice_is_that_of_the_decoder_in_any_batch_and_beside_any_other(run):
     examples = [split[0], split[1]]
     batch = model.standardized(collate(examples))
     with torch.inference_mode():
-        quantized = model.quantize(model.encode(batch.inputs))
+        quantized = model.quantize(model.encode(batch))
         lengths = batch.inputs.lengths
-        seen = type(batch.inputs)(quantized.values, model.encode(batch.inputs).lengths)
+        seen = type(batch.inputs)(quantized.values, model.encode(batch).lengths)
         for number, name in ((0, "voice0"), (1, "voice1"), (-1, None)):
             together = model.decoder.reconstruct(seen, lengths, {"speaker": torch.full((2,), number)})
             for example, frames in zip(examples, together, strict=True):

@@ -153,7 +153,8 @@ class Parallel(SentenceSource):
     def checksum(self) -> str:
         """Return the SHA-256 over files, vocabulary and the parameters that choose pairs."""
         parameters = [self.languages, self.max_tokens, sorted(self.limit.items())]
-        chosen = json.dumps(parameters if self.fertilities is None else [*parameters, self.fertilities])
+        added = {"fertilities": self.fertilities, "pad": self.pad}
+        chosen = json.dumps([*parameters, {name: value for name, value in added.items() if value is not None}])
         vocabulary = hashlib.sha256(self.vocabulary.model).hexdigest()
         return hashlib.sha256(f"{self._digest} {vocabulary} {chosen}".encode()).hexdigest()
 

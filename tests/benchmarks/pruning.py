@@ -213,7 +213,7 @@ def _latents(path: str, name: str, most: int, *, crop: int | None = None) -> Ten
     found: list[Tensor] = []
     stream = Stream([min(length, crop or length) for length in split.lengths], 4096, 0)
     for batch in loader.batches(split, stream, Position(), crop=crop, rank=0, ranks=1, workers=0):
-        latents = run.model.encode(run.model.standardized(batch).inputs)
+        latents = run.model.encode(run.model.standardized(batch))
         found.append(latents.values[latents.mask])
         if sum(map(len, found)) >= most:
             return torch.cat(found)[:most]

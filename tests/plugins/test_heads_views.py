@@ -111,7 +111,7 @@ def test_a_head_sees_what_its_place_names():
     model, source = built(probed())
     model.eval()
     batch = model.standardized(batch_of(source))
-    latents = model.encode(batch.inputs)
+    latents = model.encode(batch)
     quantized = model.quantize(latents)
     looks = model.views(batch.inputs, latents, Padded(quantized.values, latents.lengths), quantized.codes)
     assert torch.equal(looks["bottleneck"].values, quantized.values)

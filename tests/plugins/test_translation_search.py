@@ -10,8 +10,8 @@ from torch import Tensor
 
 from unitdisc.data import FeatureSpec
 from unitdisc.parts import Padded
-from unitdisc_translation.decoder import Autoregressive, CachedSteps
 from unitdisc.translation import penalty
+from unitdisc_translation.decoder import Autoregressive, CachedSteps
 from unitdisc_translation.search import beam_search, greedy
 from unitdisc_translation.vocabulary import END, PAD, START, UNKNOWN
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from unitdisc.evaluate import items, shuffled_items
+from unitdisc.view import items, shuffled_items
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
