@@ -12,7 +12,7 @@ from unitdisc import recipe
 from unitdisc.errors import DataError, RecipeError, UnitdiscError
 from unitdisc.metric import Evaluated, Metric
 from unitdisc.scored import controls, rows
-from unitdisc.scored.intervals import MOST_BLOCKS, Spread, blocks, group_field
+from unitdisc.scored.intervals import MOST_BLOCKS, Spread, blocks, drawn, group_field
 from unitdisc.scored.score import score
 
 
@@ -268,3 +268,12 @@ def test_gold_units_are_the_labels_that_a_score_looks_at() -> None:
     assert found["a"]["gold"]["units"] == 2
     assert found["b"]["gold"]["units"] == 4
     assert found["perplexity"]["gold"]["used"] == 5  # four labels, and what is unlabelled
+
+
+def test_two_speakers_say_nothing_of_others_so_utterances_are_drawn():
+    known = {f"u{number}": {"speaker": f"s{number % 2}"} for number in range(4)}
+    assert drawn(known, "speaker", is_asked=False) == {key: key for key in known}
+    assert set(drawn(known, "speaker", is_asked=True).values()) == {"s0", "s1"}
+    known["u4"] = {"speaker": "s2"}
+    assert set(drawn(known, "speaker", is_asked=False).values()) == {"s0", "s1", "s2"}
+    assert drawn(known, None, is_asked=False) == {key: key for key in known}

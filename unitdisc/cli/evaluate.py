@@ -45,7 +45,9 @@ _SAMPLES = 200
     "--frame", type=_LENGTH, help="Frames at which units and labels meet [default: 0.01 s, or a column]."
 )
 @click.option(
-    "--group", metavar="FIELD", help="What intervals are over [default: speaker, writer or document]."
+    "--group",
+    metavar="FIELD",
+    help="What intervals are over [default: speaker, writer or document; of less than three, utterances].",
 )
 @click.option(
     "--intervals",

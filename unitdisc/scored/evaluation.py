@@ -9,7 +9,7 @@ from unitdisc import __version__, convert, device
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.missing import without_missing
 from unitdisc.scored import checks, labels, rows, unit_file
-from unitdisc.scored.intervals import group_field
+from unitdisc.scored.intervals import drawn, group_field
 from unitdisc.scored.items import Grid, Items, UnitItems, exact_step
 from unitdisc.scored.labelled import Labels
 from unitdisc.scored.run_items import RunItems
@@ -180,7 +180,7 @@ def _content(subject: Subject, asked: Asked) -> dict[str, Any]:
     known = {**subject.known, **({} if field is None else {"field": field})}
     wanted, left_out = _rows(subject, asked, known)
     target = subject.known.get("target")
-    groups = {key: fields[field] if field else key for key, fields in subject.fields.items()}
+    groups = drawn(subject.fields, field, is_asked=asked.group is not None)
     scores, unscored = score(
         subject.items,
         wanted,
@@ -204,7 +204,7 @@ def _content(subject: Subject, asked: Asked) -> dict[str, Any]:
         "utterances": len(subject.fields),
         "intervals": {
             "samples": asked.samples,
-            "over": field or "utterance",
+            "over": "utterance" if all(key == group for key, group in groups.items()) else field,
             "groups": len(set(groups.values())),
         },
         "warnings": subject.warnings,

@@ -20,6 +20,9 @@ MOST_BLOCKS = 50
 _MOST_LEFT_OUT = 20
 """Blocks of a score that cannot be merged: each is a whole score without it."""
 
+_FEWEST = 3
+"""Speakers or writers of which something can be said about others."""
+
 
 def blocks(groups: Iterable[str], rng: np.random.Generator) -> dict[str, int]:
     """Return the number of its block for each group: its own, or where there are many a random one."""
@@ -115,6 +118,16 @@ def group_field(known: Mapping[str, Mapping[str, str]], asked: str | None) -> st
         if known and all(name in fields for fields in known.values()):
             return name
     return None
+
+
+def drawn(known: Mapping[str, Mapping[str, str]], field: str | None, *, is_asked: bool) -> dict[str, str]:
+    """Return what is drawn in place of each utterance: the value of its ``field``, or itself.
+
+    Of less than three speakers utterances are drawn, unless speakers are asked for.
+    """
+    if field is None or (len({fields[field] for fields in known.values()}) < _FEWEST and not is_asked):
+        return {key: key for key in known}
+    return {key: fields[field] for key, fields in known.items()}
 
 
 def _value(metric: Metric) -> float | None:
