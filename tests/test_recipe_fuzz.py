@@ -30,6 +30,7 @@ ODD = [
     *("use", "extends: x.yaml\n", "extends: base.yaml\n", "synth_speech"),
 ]
 
+MOST_SPELLINGS = 25  # of a file: there are 150 of them
 RECIPES = [info.name for info in available()]
 
 
@@ -185,6 +186,7 @@ def spellings(rng: random.Random, path: Path) -> Iterator[tuple[str, str, str]]:
                 yield word, wrong, "".join(lines)
 
 
+@pytest.mark.timeout(400)  # a minute of one core
 @pytest.mark.usefixtures("damageable")
 def test_every_key_and_component_misspelt_by_one_letter_gets_the_right_suggestion():
     users: dict[Path, list[str]] = {}
@@ -194,7 +196,9 @@ def test_every_key_and_component_misspelt_by_one_letter_gets_the_right_suggestio
     tried, missed = 0, []
     for path, names in users.items():
         content = path.read_bytes()
-        for word, wrong, text in list(spellings(random.Random(path.name), path)):
+        rng = random.Random(path.name)
+        found = list(spellings(rng, path))
+        for word, wrong, text in rng.sample(found, min(MOST_SPELLINGS, len(found))):
             path.write_text(text, encoding="utf-8")
             tried += 1
             # A recipe that replaces the section does not see what is wrong with it, another one does.
@@ -203,7 +207,7 @@ def test_every_key_and_component_misspelt_by_one_letter_gets_the_right_suggestio
             ):
                 missed.append((path.name, word, wrong))
         path.write_bytes(content)
-    assert tried > 20 * len(users)
+    assert tried > 15 * len(users)
     assert len(missed) <= 0.05 * tried, missed
 
 

@@ -50,7 +50,7 @@ def test_a_run_is_scored_with_its_own_choice_and_with_that_of_a_teacher(tmp_path
 
     assert done.code == 0, done.err
     found = json.loads((out / "metrics.json").read_text())
-    assert {"bleu", "bleu_npd10"} == set(found["metrics"])
+    assert {"bleu", "bleu_compound_split", "bleu_npd10"} == set(found["metrics"])
     assert found["losses"]["decoder"] == pytest.approx(found["losses"]["decoder.bound"], rel=1e-5)
     run = load(out)
     own = run.translate(["two dogs run", ""], beam=3)
