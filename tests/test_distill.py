@@ -169,6 +169,16 @@ def test_a_split_that_is_not_there_is_named(run: Path, tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_split_without_sentences_is_refused(folder: Path, tmp_path: Path):
+    opened = unitdisc.load(folder / "run")
+    shutil.copytree(folder / "text", tmp_path / "text")
+    words.write(tmp_path / "text", "none", [])
+    opened.source = Parallel(root=tmp_path / "text", vocab_size=330)
+    opened.source.prepare()
+    with pytest.raises(DataError, match="split none has no sentence to translate; give --split another"):
+        Distillation(opened, tmp_path / "out", "none").check()
+
+
 def test_a_damaged_shard_is_named(run: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(distill, "SHARD", 700)
     work = Distillation(unitdisc.load(run), tmp_path / "out", "test", {"beam": 1})
@@ -213,16 +223,23 @@ def test_pairs_that_training_leaves_out_are_left_out(folder: Path, tmp_path: Pat
     ("files", "message"),
     [
         ({"train": "train", "dev": "train"}, "is a file of train and of another split"),
-        ({"train": "train", "dev": "../text/dev"}, "lies outside the new folder"),
+        ({"train": "train", "dev": "../other/dev"}, "would lie outside the new folder"),
+        ({"train": "train", "dev": "{elsewhere}/dev"}, "would lie outside the new folder"),
     ],
 )
 def test_files_that_would_be_lost_or_lie_elsewhere_are_refused(folder: Path, tmp_path: Path, files, message):
-    source = Parallel(root=folder / "text", vocab_size=330, files=files)
-    source.prepare()
-    out = tmp_path / "out"
-    out.mkdir()
+    for name in ("text", "other"):
+        shutil.copytree(folder / "text", tmp_path / name)
+    files = {split: name.format(elsewhere=tmp_path / "other") for split, name in files.items()}
+    opened = unitdisc.load(folder / "run")
+    opened.source = Parallel(root=tmp_path / "text", vocab_size=330, files=files)
+    opened.source.prepare()
     with pytest.raises(DataError, match=message):
-        source.write_translated(out, "train", [""] * 1300)
+        Distillation(opened, tmp_path / "out").check()  # before anything is translated
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DataError, match=message):
+        opened.source.write_translated(tmp_path / "out", "train", [""] * 1300)
+    assert not any((tmp_path / "out").iterdir())
 
 
 def test_a_run_that_does_not_translate_is_refused(run: Path, tmp_path: Path):

@@ -284,3 +284,19 @@ def test_a_run_gives_the_units_that_export_writes(run: Path, tmp_path: Path):
     with np.load(tmp_path / "out/test.npz", allow_pickle=False) as found:
         expected = np.concatenate([item.codes for item in load(run).units("test")])
         assert (found["codes"] == expected).all()
+
+
+def test_a_codebook_that_is_not_there_is_refused_before_anything_is_encoded(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen = counted(monkeypatch)
+    done = command("export", run, "--book", "3", "--out", tmp_path / "out")
+    assert (done.code, seen) == (2, [])
+    assert "--book 3: found 1 codebooks" in done.err
+
+
+def test_units_of_another_corpus_are_not_taken_for_those_of_the_run(run: Path, corpora: Path, tmp_path: Path):
+    asked = ("--format", "jsonl", "--split", "test", "--out", tmp_path / "out")
+    assert command("encode", run, corpora / "speech", *asked).code == 0
+    assert "up to date" not in command("export", run, *asked).out
+    assert "up to date" in command("export", run, *asked).out

@@ -151,6 +151,34 @@ def test_item_files_score_abx_straight_from_units(tmp_path: Path) -> None:
     assert everything["left_out"]["pnmi"] == "asks for target"
 
 
+def test_item_files_have_intervals_and_refuse_what_is_about_labels_of_frames(tmp_path: Path) -> None:
+    keys = "abcd"
+    units = [Units(key, np.array([[1], [1], [2], [2]] * 5), 0.0, 0.02, 0.4, "second") for key in keys]
+    rows = ["#file onset offset #phone prev-phone next-phone speaker"]
+    rows += [f"{key} 0.0{4 * n} 0.{4 * n + 4:02d} {'xxy'[n]} q q {key}" for key in keys for n in range(3)]
+    items = tmp_path / "t.item"
+    items.write_text("\n".join(rows))
+    asked = (written(tmp_path / "units", units), "--against", items, "--metric", "abx")
+    found = scores(*asked, "--intervals", 5)["scores"]["abx"]["interval"]
+    assert (found["method"], found["blocks"]) == ("jackknife", 4)
+    assert "--fold: an ABX item file has no labels" in refused(*asked, "--fold", items, code=2)
+    assert "--label-step: is for labels by frame" in refused(*asked, "--label-step", 0.02, code=2)
+
+
+def test_a_sidecar_of_another_tool_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path / "units", some_units())
+    (path.parent / export.META).write_text(json.dumps({"files": {path.name: {}}}))
+    assert "is not what unitdisc wrote" in refused(path)
+
+
+def test_without_labels_a_system_has_the_rows_that_need_none(tmp_path: Path) -> None:
+    units = written(tmp_path / "units", some_units())
+    found = scores(units, "--like", "distsup", *NONE)
+    assert set(found["scores"]) == {"perplexity", "used tokens"}
+    assert "name them with --against" in found["left_out"]["boundary F1"]
+    assert "name them with --against" in refused(units, "--like", "discophon", *NONE)
+
+
 def test_units_without_labels_have_rates(tmp_path: Path) -> None:
     found = scores(written(tmp_path / "units", some_units(), sidecar=False), *NONE)
     assert {"bitrate", "perplexity", "usage"} <= set(found["scores"])

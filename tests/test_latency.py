@@ -181,6 +181,8 @@ def test_what_cannot_be_measured_is_refused_in_a_line(run, tmp_path):
     assert "give folders of runs, or with --recipe" in refused(run, "data.vocab_size=400")
     assert "no source of 999 tokens or more; lower --min-tokens" in refused(run, "--min-tokens", 999)
     assert "so nothing is translated" in refused("--recipe", "speech/ema")
+    assert "--length: says nothing beside runs" in refused(run, "--length", 9)
+    assert "--split: says nothing beside --recipe" in refused("--recipe", "speech/ema", "--split", "dev")
     assert "there is no folder" in refused(run, "--out", tmp_path / "none" / "x.json")
 
 

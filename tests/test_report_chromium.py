@@ -150,6 +150,15 @@ def test_the_units_follow_what_is_heard(opened: Open) -> None:
     assert page.locator("#line .head, #line .now").count() == 0
 
 
+def test_a_second_press_stops_and_leaves_nothing_behind(opened: Open) -> None:
+    page = opened("sound", reduced_motion="no-preference")
+    page.evaluate("() => { const play = document.getElementById('play'); play.click(); play.click(); }")
+    page.wait_for_selector("#play[aria-pressed=true]")
+    page.click("#play")
+    page.wait_for_selector("#play[aria-pressed=false]")
+    assert page.locator("#line .head").count() == 0
+
+
 @pytest.mark.parametrize(("wish", "heads"), [("reduce", 0), ("no-preference", 1)])
 def test_nothing_glides_for_those_who_do_not_want_it(opened: Open, wish: str, heads: int) -> None:
     page = opened("sound", reduced_motion=wish)

@@ -215,7 +215,7 @@ def test_rows_fill_in_what_is_known_and_keep_what_is_said() -> None:
 
 def test_every_system_has_rows_that_are_built() -> None:
     for name in rows.LIKE:
-        found = rows.like(name, {"target": "phones"})
+        found, _ = rows.like(name, {"target": "phones"})
         assert len(found) == len(rows.LIKE[name])
         assert all(isinstance(row.use.build(), Metric) for row in found)
 

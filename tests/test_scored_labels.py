@@ -144,6 +144,13 @@ def test_tiers_of_any_name_are_tables(tmp_path: Path) -> None:
     assert found.main(None) == "phones"
 
 
+def test_tiers_of_two_speakers_do_not_replace_one_another(tmp_path: Path) -> None:
+    tiers = "".join(f'"IntervalTier" "{who} - phones" 0 1 1 0 1 "{who}"\n' for who in ("f1", "m1"))
+    (tmp_path / "x.TextGrid").write_text(f'"ooTextFile" "TextGrid" 0 1 <exists> 2\n{tiers}')
+    with pytest.raises(DataError, match=r"x.TextGrid: several tiers are phones, such as 'm1 - phones'"):
+        labels.read(tmp_path, step=STEP)
+
+
 def test_classes_replace_symbols_and_an_empty_class_is_unlabelled(tmp_path: Path) -> None:
     (tmp_path / "fold.tsv").write_text("ae\tvowel\nt\tstop\nsil\t\n")
     found = labels.read(written(tmp_path / "gold", "ctm"), step=STEP)
@@ -159,6 +166,8 @@ def test_classes_replace_symbols_and_an_empty_class_is_unlabelled(tmp_path: Path
     ("name", "content", "says"),
     [
         ("x.ctm", "a 1 0.1 ae\n", r"x.ctm:1: found"),
+        ("x.ctm", "a 1 0.1 inf ae\n", r"x.ctm:1: 'ae' of a starts at 0.1 and lasts inf"),
+        ("x.phn", "a 0.2 1e300 ae\n", r"x.phn:1: 'ae' of a goes from 0.2 to 1e300 s"),
         ("x.jsonl", "[1]\n", r"x.jsonl:1: expected"),
         ("x.phn", "a 0.2 0.1 ae\n", r"x.phn:1: 'ae' of a goes from 0.2 to 0.1 s"),
         ("x.txt", "a sil\na ae\n", r"x.txt:2: 'a' stands in an earlier line"),

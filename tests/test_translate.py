@@ -119,6 +119,12 @@ def test_bytes_that_are_no_text_are_named_and_nothing_is_written(folder: Path, t
     assert [path.name for path in tmp_path.iterdir()] == ["in.en"]
 
 
+def test_a_run_that_predicts_no_units_has_no_latent_sentences_to_print(folder: Path):
+    done = command("latents", folder / "run")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "its decoder predicts no units" in done.err
+
+
 def test_a_file_that_is_not_there_is_named(folder: Path, tmp_path: Path):
     done = command("translate", folder / "run", tmp_path / "none")
     assert (done.code, done.err.count("\n")) == (3, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unitdisc.errors import DataError
-from unitdisc.reader import Timed
+from unitdisc.reader import LONGEST, Timed
 from unitdisc.text_lines import lines
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def read(
             raise DataError(
                 f"{path}:{number}: found {line[:60]!r}; write 'id channel start duration symbol', times in seconds"
             ) from None
-        if not 0 <= label.start <= label.end:
+        if not 0 <= label.start <= label.end < LONGEST:
             raise DataError(
                 f"{path}:{number}: {text!r} of {key} starts at {start} and lasts {duration}; correct it"
             )

@@ -12,7 +12,7 @@ import torch
 
 from unitdisc import __version__, device
 from unitdisc.claims import Claims
-from unitdisc.errors import StorageError
+from unitdisc.errors import DataError, StorageError
 from unitdisc.run_folder import read_json
 from unitdisc.sentences import SentenceSource, sentence_source
 from unitdisc.storage import new_folder, refuse_other_files, sync_folder, write_text
@@ -89,6 +89,11 @@ class Distillation:
     def check(self) -> None:
         """Refuse what would fail later. Raises `RecipeError`, `DataError` or `StorageError`."""
         translator(self.run.model)
+        if not len(self.pairs):
+            raise DataError(
+                f"{self.run.folder.path}: split {self.split} has no sentence to translate; give --split another"
+            )
+        self.source.check_translated(self.split)
         refuse_other_files(self.out, SIDECAR)
         for folder in (self.out, self._parts):
             self._compare(folder)

@@ -65,10 +65,14 @@ def write(
 
 def only_book(item: Units, book: int) -> Units:
     """Return the units of one codebook. Raises `RecipeError` when there is none of that number."""
-    count = item.codes.shape[1]
+    refuse_book(book, item.codes.shape[1])
+    return replace(item, codes=item.codes[:, book : book + 1])
+
+
+def refuse_book(book: int, count: int) -> None:
+    """Raise `RecipeError` where ``count`` codebooks have none of that number."""
     if book >= count:
         raise RecipeError(f"--book {book}: found {count} codebooks, numbered from 0")
-    return replace(item, codes=item.codes[:, book : book + 1])
 
 
 def sha256(path: Path) -> str:

@@ -15,11 +15,12 @@ LIKE: dict[str, dict[str, dict[str, Any]]] = {
     # averages with windows of 20 ms.
     "discophon": {
         "PNMI": {"use": "pnmi"},
-        "PER": {"use": "mapped_per"},
-        "PER one-to-one": {"use": "mapped_per", "map": "one-to-one"},
+        "PER": {"use": "mapped_per", "ties": "frequent"},
+        "PER one-to-one": {"use": "mapped_per", "map": "one-to-one", "ties": "frequent"},
         "boundary F1, R-value": {
             "use": "boundaries",
             "units": "mapped",
+            "ties": "frequent",
             "matching": "window",
             "tolerance": 0.02,
             "average": "corpus",

@@ -83,6 +83,10 @@ class Metric(ABC):
     def update(self, item: Evaluated) -> None:
         """Take one utterance in. Raises `RecipeError` when a target or head it names does not exist."""
 
+    def leave_out(self, item: Evaluated) -> None:
+        """Take note that ``item`` is of the split, but left out on purpose, as the jackknife does."""
+        del item
+
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Return the main number under the key "value", further numbers and counts under their own names."""

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+LONGEST = 1e9
+"""Seconds that no recording lasts; nanoseconds of any less fit into 64 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timed:

@@ -26,6 +26,9 @@ class SentenceSource(DataSource, ABC):
     def spelled(self, tokens: Tensor) -> str:
         """Return what tokens (T,) such as the inputs spell, as `Split.text` does."""
 
+    def check_translated(self, split: str) -> None:
+        """Raise `DataError` where `write_translated` would refuse ``split``: it is asked hours before."""
+
     @abstractmethod
     def write_translated(self, folder: Path, split: str, translations: Iterable[str]) -> str:
         """Write a corpus in which the inputs of ``split`` are ``translations`` into the empty ``folder``.

@@ -141,6 +141,8 @@ def export_units(
         raise RecipeError(
             f"bottleneck {run.recipe.bottleneck.name}: quantises nothing, so there are no units to export"
         )
+    if book is not None:
+        export.refuse_book(book, run.model.bottleneck.num_codebooks)  # before everything is encoded
     meta = {**run.meta(), "formats": _plain(uses)}
     writers = {name: use.build() for name, use in uses.items()}
     with encode.units_of(run, splits, target) as found:
@@ -197,8 +199,8 @@ def _is_exported(
     if not _is_of(run, meta, "checkpoint_sha256"):
         return False
     there = read_json(meta)
-    asked = (_plain(uses), set(splits), book)
-    return (there["formats"], set(there["splits"]), there.get("book")) == asked
+    asked = (_plain(uses), set(splits), book, None)  # no corpus: `encode` writes units of others
+    return (there["formats"], set(there["splits"]), there.get("book"), there.get("corpus")) == asked
 
 
 def _plain(uses: Mapping[str, Use]) -> dict[str, Any]:

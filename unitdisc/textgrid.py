@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from unitdisc.errors import DataError
-from unitdisc.reader import Timed
+from unitdisc.reader import LONGEST, Timed
 from unitdisc.text_lines import read_bytes
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class _Reader:
 
     def interval(self) -> Timed:
         start, end, text = self.number(), self.number(), self.text()
-        if not 0 <= start <= end:
+        if not 0 <= start <= end < LONGEST:
             raise self.error(f"has an interval from {start:g} to {end:g} s; correct it")
         return Timed(start, end, " ".join(text.split()))
 

@@ -112,6 +112,7 @@ class ABX(Metric):
         self._items = None if item_file is None else read_items(item_file)
         self._heard: dict[str, tuple[torch.Tensor, list[tuple[Token, int, int]]]] = {}
         self._empty = 0
+        self._left_out: set[str] = set()
 
     def update(self, item: Evaluated) -> None:
         """Keep the frames of one utterance's tokens."""
@@ -132,6 +133,10 @@ class ABX(Metric):
                 )
         self._empty += len(tokens) - len(kept)
         self._heard[item.key] = (checked(self._distance, torch.from_numpy(frames), item.key), kept)
+
+    def leave_out(self, item: Evaluated) -> None:
+        """Do without one utterance's tokens."""
+        self._left_out.add(item.key)
 
     def compute(self) -> dict[str, float]:
         """Return the error and the counts. Raises `DataError` where there is nothing to compare."""
@@ -180,7 +185,7 @@ class ABX(Metric):
         return start, min(stop, num_frames)
 
     def _require_all_files(self) -> None:
-        missing = sorted(set(self._items or ()) - set(self._heard))
+        missing = sorted(set(self._items or ()) - set(self._heard) - self._left_out)
         if missing:
             raise DataError(
                 f"{self._item_file}: {len(missing)} of {len(self._items or ())} files are not in the split, such as "

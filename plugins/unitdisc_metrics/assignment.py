@@ -8,8 +8,8 @@ import numpy as np
 def best_assignment(counts: np.ndarray) -> np.ndarray:
     """Return (Y,) the label of each unit, each label at most once, with the largest sum of ``counts`` (Y, X).
 
-    A unit that gets no label, or one that it never meets, is -1. Hungarian algorithm by shortest augmenting paths
-    (Kuhn 1955, Jonker and Volgenant 1987).
+    A unit that gets no label is -1. Hungarian algorithm by shortest augmenting paths (Kuhn 1955, Jonker and Volgenant
+    1987). Among maps of equal sums it finds the one that ``scipy.optimize.linear_sum_assignment`` does.
     """
     is_wide = counts.shape[0] <= counts.shape[1]
     gains = (counts if is_wide else counts.T).astype(np.float64)
@@ -17,7 +17,7 @@ def best_assignment(counts: np.ndarray) -> np.ndarray:
     labels = np.full(counts.shape[0], -1)
     rows = np.arange(len(gains))
     units, found = (rows, columns) if is_wide else (columns, rows)
-    labels[units] = np.where(counts[units, found] > 0, found, -1)
+    labels[units] = found
     return labels
 
 
@@ -32,6 +32,7 @@ def _cheapest(costs: np.ndarray) -> np.ndarray:
         distance = np.full(num_columns + 1, np.inf)
         before = np.zeros(num_columns + 1, np.int64)
         reached = np.zeros(num_columns + 1, bool)
+        waiting = np.arange(num_columns)[::-1].copy()
         while owner[column] >= 0:
             reached[column] = True
             here = owner[column]
@@ -39,7 +40,10 @@ def _cheapest(costs: np.ndarray) -> np.ndarray:
             shorter = ~reached[:-1] & (reduced < distance[:-1])
             distance[:-1][shorter] = reduced[shorter]
             before[:-1][shorter] = column
-            column = int(np.where(reached, np.inf, distance).argmin())
+            place = _nearest(distance[waiting], owner[waiting] < 0)
+            column = int(waiting[place])
+            waiting[place] = waiting[-1]
+            waiting = waiting[:-1]
             step = distance[column]
             row_prices[owner[reached]] += step
             column_prices[reached] -= step
@@ -51,3 +55,10 @@ def _cheapest(costs: np.ndarray) -> np.ndarray:
     taken = np.flatnonzero(owner[:-1] >= 0)
     columns[owner[taken]] = taken
     return columns
+
+
+def _nearest(distances: np.ndarray, is_free: np.ndarray) -> int:
+    """Return the place of the least of ``distances`` (N,): of equals the last free one, else the first."""
+    equals = np.flatnonzero(distances == distances.min())
+    free = equals[is_free[equals]]
+    return int(free[-1] if len(free) else equals[0])

@@ -10,6 +10,7 @@ from annotated_types import Ge
 
 from unitdisc.errors import DataError
 from unitdisc_metrics import boundary_matching
+from unitdisc_metrics.label_counts import LabelCounts, Ties
 from unitdisc_metrics.majority import as_labels
 from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import codes, frame_target
@@ -53,9 +54,11 @@ class Boundaries(Mergeable):
             "keep" both.
         units: "raw": as they are. "mapped": each first becomes the label that it meets most often in the
             split, so that neighbours of one label merge, which lowers over-segmentation.
+        ties: Of a mapped unit that meets two labels equally often: "lowest" takes the one that the corpus lists
+            first, "frequent" the one of more frames in all, of equals the one that first comes last by id (discophon).
     """
 
-    taken: ClassVar[tuple[str, ...]] = ("_counts", "_waiting")
+    taken: ClassVar[tuple[str, ...]] = ("_counts", "_labels", "_waiting")
 
     def __init__(
         self,
@@ -67,12 +70,14 @@ class Boundaries(Mergeable):
         average: Literal["corpus", "utterance"] = "corpus",
         ends: Literal["drop-both", "drop-last", "keep"] = "drop-both",
         units: Literal["raw", "mapped"] = "raw",
+        ties: Ties = "lowest",
     ) -> None:
         self._target, self._book = target, book
         self._tolerance, self._matching = tolerance, _MATCHING[matching]
         self._average, self._ends = average, ends
-        self._is_mapped = units == "mapped"
+        self._is_mapped, self._ties = units == "mapped", ties
         self._counts: list[tuple[int, int, int]] = []
+        self._labels = LabelCounts()
         self._waiting: list[tuple[np.ndarray, np.ndarray, int]] = []
 
     def update(self, item: Evaluated) -> None:
@@ -81,6 +86,7 @@ class Boundaries(Mergeable):
         units = np.repeat(codes(item, self._book), item.stride, axis=0)[: item.num_frames]  # (T, Q)
         tolerance = int(self._tolerance * item.frame_rate + 1e-6)  # 0.29 s * 100 Hz is a little less than 29
         if self._is_mapped:
+            self._labels.add(item.key, labels)
             self._waiting.append((units, labels, tolerance))
         else:
             self._counts.append(self._count(units, labels, tolerance))
@@ -107,7 +113,9 @@ class Boundaries(Mergeable):
 
     def _mapped_counts(self) -> list[tuple[int, int, int]]:
         mapped = as_labels(
-            [units for units, _, _ in self._waiting], [labels for _, labels, _ in self._waiting]
+            [units for units, _, _ in self._waiting],
+            [labels for _, labels, _ in self._waiting],
+            self._labels.in_order(self._ties),
         )
         return [
             self._count(frames[:, None], labels, tolerance)

@@ -7,13 +7,15 @@ import numpy as np
 from unitdisc_metrics.row_numbers import small_numbers
 
 
-def as_labels(units: list[np.ndarray], labels: list[np.ndarray]) -> list[np.ndarray]:
+def as_labels(
+    units: list[np.ndarray], labels: list[np.ndarray], order: np.ndarray | None = None
+) -> list[np.ndarray]:
     """Return for each utterance the label (T,) that the unit of each frame meets most often in all of them.
 
     Args:
         units: Units (T, Q) of the frames of each utterance.
-        labels: (T,) of each utterance, -1 where unlabelled. Of equally frequent labels the lowest is taken; a
-            unit without any is -1.
+        labels: (T,) of each utterance, -1 where unlabelled. A unit without any is -1.
+        order: (X,) all labels: of equally frequent ones the first is taken. None is ascending.
     """
     if not units:
         return []
@@ -23,7 +25,10 @@ def as_labels(units: list[np.ndarray], labels: list[np.ndarray]) -> list[np.ndar
     width = int(pooled.max(initial=0)) + 1
     pairs, counts = np.unique(numbers[labelled] * width + pooled[labelled], return_counts=True)
     mapped = np.full(numbers.max(initial=-1) + 1, -1)
-    # Ascending in count, and among equal counts descending in label: the last one written stays.
-    order = np.lexsort([-pairs, counts])
-    mapped[pairs[order] // width] = pairs[order] % width
+    places = np.arange(width)
+    if order is not None:
+        places[order] = np.arange(len(order))
+    # Ascending in count, and among equal counts descending in place: the last one written stays.
+    written = np.lexsort([-places[pairs % width], counts])
+    mapped[pairs[written] // width] = pairs[written] % width
     return np.split(mapped[numbers], np.cumsum([len(frames) for frames in labels])[:-1])

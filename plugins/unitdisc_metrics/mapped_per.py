@@ -11,6 +11,7 @@ from annotated_types import Ge
 from unitdisc.edit_distance import edit_distance
 from unitdisc.repeats import run_starts
 from unitdisc_metrics.error_rate import error_rate
+from unitdisc_metrics.label_counts import LabelCounts, Ties
 from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import codes, field_value, frame_target
 from unitdisc_metrics.row_numbers import places
@@ -40,6 +41,9 @@ class MappedPER(Mergeable):
         book: Codebook to score by itself, from 0; null takes the tuple of all codes as the unit.
         map: "many-to-one": each unit stands for the label that it meets most often. "one-to-one": no two units
             stand for one label, such that most frames are right (Hungarian algorithm).
+        ties: To which label a unit goes that meets two equally often: "lowest" is the one that the corpus lists
+            first, "frequent" the one of more frames in all, of equals the one that first comes last by id (discophon).
+            One to one "frequent" leaves no unit without a label while there is one, be it never met.
         fit: "same": the map is learnt on all frames. "halves": the speakers are dealt into two halves, and each
             half is scored by the map of the other.
         average: "corpus": the ratio of the two sums. "utterance": the mean of the utterances' own rates.
@@ -48,7 +52,7 @@ class MappedPER(Mergeable):
     """
 
     higher_is_better: ClassVar[bool] = False
-    taken: ClassVar[tuple[str, ...]] = ("_counts", "_heard")
+    taken: ClassVar[tuple[str, ...]] = ("_counts", "_labels", "_heard")
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class MappedPER(Mergeable):
         target: str,
         book: Annotated[int, Ge(0)] | None = None,
         map: Map = "many-to-one",  # noqa: A002  (the recipe's word)
+        ties: Ties = "lowest",
         fit: Fit = "same",
         average: Literal["corpus", "utterance"] = "corpus",
         field: str = "speaker",
@@ -63,9 +68,11 @@ class MappedPER(Mergeable):
     ) -> None:
         self._target, self._book = target, book
         self._map: Map = map
+        self._ties: Ties = ties
         self._fit, self._field, self._seed = fit, field, seed
         self._average: Literal["corpus", "utterance"] = average
         self._counts: dict[str, TupleCounts] = defaultdict(TupleCounts)
+        self._labels = LabelCounts()
         self._heard: list[Heard] = []
 
     def update(self, item: Evaluated) -> None:
@@ -74,19 +81,20 @@ class MappedPER(Mergeable):
         labels = frame_target(item, self._target)
         units = np.repeat(codes(item, self._book), item.stride, axis=0)[: item.num_frames]
         self._counts[speaker].add(np.column_stack([units, labels])[labels >= 0])
+        self._labels.add(item.key, labels)
         rows = np.column_stack([units, labels >= 0])
         self._heard.append((speaker, rows[run_starts(rows)], merged(labels)))
 
     def compute(self) -> dict[str, float]:
         """Return the rate. Raises `DataError` when no frame had a label, or with fewer than two speakers."""
         parts = halves(self._counts, self._seed) if self._fit == "halves" else dict.fromkeys(self._counts, 0)
-        found = tables(self._counts, parts, self._target)
+        found = tables(self._counts, parts, self._target, self._labels.in_order(self._ties))
         numbers = self._numbers(found)
-        everywhere = fitted(found.all_counts, self._map)
+        everywhere = fitted(found.all_counts, self._map, self._ties)
         same = self._rate(found, numbers, dict.fromkeys(self._counts, everywhere))
         if self._fit == "same":
             return same
-        maps = {part: fitted(table, self._map) for part, table in found.counts.items()}
+        maps = {part: fitted(table, self._map, self._ties) for part, table in found.counts.items()}
         other = self._rate(found, numbers, {speaker: maps[1 - part] for speaker, part in parts.items()})
         return {**other, "same": same["value"], "gap": other["value"] - same["value"]}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from annotated_types import Ge
 
+from unitdisc_metrics.label_counts import LabelCounts, Ties
 from unitdisc_metrics.mergeable import Mergeable
 from unitdisc_metrics.named import codes, field_value, frame_target
 from unitdisc_metrics.tuple_counts import TupleCounts
@@ -31,13 +32,16 @@ class UnitAccuracy(Mergeable):
         book: Codebook to score by itself, from 0; null takes the tuple of all codes as the unit.
         map: "many-to-one": each unit stands for the label that it meets most often. "one-to-one": no two units
             stand for one label, such that most frames are right (Hungarian algorithm); further units are wrong.
+        ties: To which label a unit goes that meets two equally often: "lowest" is the one that the corpus lists
+            first, "frequent" the one of more frames in all, of equals the one that first comes last by id (discophon).
+            One to one "frequent" leaves no unit without a label while there is one, be it never met.
         fit: "same": the map is learnt on all frames. "halves": the speakers are dealt into two halves, and each
             half is scored by the map of the other; a unit that occurs in one half only is wrong.
         field: Manifest field that names the speaker (or the writer), for "halves".
         seed: Of the halves.
     """
 
-    taken: ClassVar[tuple[str, ...]] = ("_counts",)
+    taken: ClassVar[tuple[str, ...]] = ("_counts", "_labels")
 
     def __init__(
         self,
@@ -45,14 +49,17 @@ class UnitAccuracy(Mergeable):
         target: str,
         book: Annotated[int, Ge(0)] | None = None,
         map: Map = "many-to-one",  # noqa: A002  (the recipe's word)
+        ties: Ties = "lowest",
         fit: Fit = "same",
         field: str = "speaker",
         seed: Annotated[int, Ge(0)] = 0,
     ) -> None:
         self._target, self._book = target, book
         self._map: Map = map
+        self._ties: Ties = ties
         self._fit, self._field, self._seed = fit, field, seed
         self._counts: dict[str, TupleCounts] = defaultdict(TupleCounts)
+        self._labels = LabelCounts()
 
     def update(self, item: Evaluated) -> None:
         """Count the frames of one utterance."""
@@ -60,18 +67,19 @@ class UnitAccuracy(Mergeable):
         labels = frame_target(item, self._target)
         units = np.repeat(codes(item, self._book), item.stride, axis=0)[: item.num_frames]
         self._counts[speaker].add(np.column_stack([units, labels])[labels >= 0])
+        self._labels.add(item.key, labels)
 
     def compute(self) -> dict[str, float]:
         """Return the share. Raises `DataError` when no frame had a label, or with fewer than two speakers."""
         parts = halves(self._counts, self._seed) if self._fit == "halves" else dict.fromkeys(self._counts, 0)
-        found = tables(self._counts, parts, self._target)
+        found = tables(self._counts, parts, self._target, self._labels.in_order(self._ties))
         counts = found.all_counts
         frames = float(counts.sum())
-        same = _correct(counts, fitted(counts, self._map)) / frames
+        same = _correct(counts, fitted(counts, self._map, self._ties)) / frames
         sizes = {"frames": frames, "units": float(len(found.units)), "labels": float(len(found.labels))}
         if self._fit == "same":
             return {"value": same, **sizes}
-        maps = {part: fitted(table, self._map) for part, table in found.counts.items()}
+        maps = {part: fitted(table, self._map, self._ties) for part, table in found.counts.items()}
         other = sum(_correct(table, maps[1 - part]) for part, table in found.counts.items()) / frames
         return {"value": other, "same": same, "gap": same - other, **sizes}
 

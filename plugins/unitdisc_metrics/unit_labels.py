@@ -15,6 +15,8 @@ from unitdisc_metrics.tuple_counts import TupleCounts
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from unitdisc_metrics.label_counts import Ties
+
 Map = Literal["many-to-one", "one-to-one"]
 Fit = Literal["same", "halves"]
 
@@ -25,7 +27,7 @@ class Tables:
 
     Args:
         units: (Y, Q) the different units, in ascending order.
-        labels: (X,) the different labels, in ascending order.
+        labels: (X,) the different labels, of two the one first to which a tie goes.
         counts: By part, (Y, X) int64.
     """
 
@@ -40,13 +42,19 @@ class Tables:
         return pooled
 
 
-def tables(counted: Mapping[str, TupleCounts], parts: Mapping[str, int], target: str) -> Tables:
+def tables(
+    counted: Mapping[str, TupleCounts],
+    parts: Mapping[str, int],
+    target: str,
+    labels: np.ndarray,
+) -> Tables:
     """Return the tables of units and labels. Raises `DataError` when no frame had a label.
 
     Args:
         counted: By speaker, how often each row of codes and, last, label occurs.
         parts: The part of each speaker.
         target: Name of the labels, for the error.
+        labels: (X,) all that occur, of two the one first to which a tie goes.
     """
     pooled: dict[int, TupleCounts] = {part: TupleCounts() for part in sorted({*parts.values()})}
     for name, counts in counted.items():
@@ -57,23 +65,37 @@ def tables(counted: Mapping[str, TupleCounts], parts: Mapping[str, int], target:
         raise DataError(f"no labelled frame of target '{target}' in the split; score one that has labels")
     together = np.concatenate(filled)
     units = np.unique(together[:, :-1], axis=0)
-    labels = np.unique(together[:, -1])
+    ascending = np.argsort(labels)
     found = {}
     for part, row, number in zip(pooled, rows, numbers, strict=True):
         found[part] = np.zeros((len(units), len(labels)), np.int64)
         if len(row):
-            found[part][places(row[:, :-1], units), np.searchsorted(labels, row[:, -1])] = number
+            columns = ascending[np.searchsorted(labels, row[:, -1], sorter=ascending)]
+            found[part][places(row[:, :-1], units), columns] = number
     return Tables(units, labels, found)
 
 
-def fitted(counts: np.ndarray, kind: Map) -> np.ndarray:
+def fitted(counts: np.ndarray, kind: Map, ties: Ties = "lowest") -> np.ndarray:
     """Return (Y,) the label number that each unit of ``counts`` (Y, X) stands for, -1 for none.
 
-    "many-to-one": the label that it meets most often, of equals the lowest. "one-to-one": `best_assignment`.
+    "many-to-one": the label that it meets most often, of equals the first. "one-to-one": `best_assignment`; where
+    ``ties`` is "frequent", labels choose among units, and also get a unit that they never meet.
     """
-    if kind == "one-to-one":
-        return best_assignment(counts)
-    return np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
+    if kind == "many-to-one":
+        return np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
+    if ties == "frequent":
+        return _chosen(counts)
+    labels = best_assignment(counts)
+    return np.where(counts[np.arange(len(counts)), labels] > 0, labels, -1)
+
+
+def _chosen(counts: np.ndarray) -> np.ndarray:
+    """Return (Y,) the label of the unit that each label of ``counts`` (Y, X) chooses, with units for all labels."""
+    missing = max(0, counts.shape[1] - len(counts))
+    units = best_assignment(np.pad(counts, ((0, missing), (0, 0))).T)
+    labels = np.full(len(counts) + missing, -1)
+    labels[units] = np.arange(len(units))
+    return labels[: len(counts)]
 
 
 def halves(speakers: Collection[str], seed: int) -> dict[str, int]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _FURTHER = 50
 """Tokens that a translation may have more than its source (Vaswani et al. 2017, 6.1)."""
+_POSITIONS = 1024
+"""Of translations that may be longer, positions are made as they are needed."""
 
 
 class Autoregressive(Likelihood, Translator, Decoder):
@@ -202,12 +204,14 @@ class CachedSteps:
         layers: list[DecoderLayer] = list(model.decoder.layers)  # type: ignore[arg-type]
         self._layers = layers
         self._caches: list[Cache] = [layer.start(encoded, len(encoded) * beam) for layer in layers]
-        self._positions = positions(longest, encoded.shape[2], device=encoded.device)
+        self._positions = positions(min(longest, _POSITIONS), encoded.shape[2], device=encoded.device)
         self._step = 0
 
     def next(self, tokens: Tensor) -> Tensor:
         """Take the last tokens (B, K) in; return the logits (B, K, V) of the next ones."""
         model = self._model
+        if self._step == len(self._positions):
+            self._positions = positions(2 * self._step, self._positions.shape[1], device=tokens.device)
         x = model.embed(tokens) + self._positions[self._step]
         self._step += 1
         for layer, cache in zip(self._layers, self._caches, strict=True):

@@ -113,8 +113,8 @@ def search(
 ) -> Tensor:
     """Return the likeliest latent sentences (B, N, S, Q), -1 behind their ends, the likeliest first.
 
-    Each has as many latents as ``lengths`` (B,) says, or ends before the first one whose codes are all in ``is_end``
-    (Q, K) bool, which its probability counts. The first latent never ends a sentence.
+    Each has as many latents as ``lengths`` (B,) says, or ends with the first one whose codes are all in ``is_end``
+    (Q, K) bool. The first latent never ends a sentence.
     """
     rows, longest = len(lengths), int(lengths.max())
     scores = torch.full((rows, beam), float("-inf"), device=lengths.device)
@@ -131,9 +131,10 @@ def search(
             codes, scores, parents = _likeliest(scores, logits.log_softmax(-1), is_done)
             is_done = is_done.gather(1, parents)
             written = [_chosen(before, parents) for before in written]
-        is_ending = is_done if is_end is None else is_done | _ends(codes, is_end)
-        written.append(codes.masked_fill(is_ending[:, :, None], -1))
-        is_done = is_ending | (lengths <= step + 1)[:, None]
+        written.append(codes.masked_fill(is_done[:, :, None], -1))
+        is_done = is_done | (lengths <= step + 1)[:, None]
+        if is_end is not None:
+            is_done = is_done | _ends(codes, is_end)
         if step + 1 == longest or bool(is_done.all()):
             break
         steps.take(lookup(codes), parents)

@@ -41,7 +41,7 @@ class LatentTransformer(Translator, Decoder):
     must pad targets alike (``data.pad``).
 
     Codes that stand for padding alone are known by counts, and end a latent sentence early (paper B notes such a
-    code in Table 5).
+    code in Table 5). The last layers read the one that ends it, too: without it the words before it change.
 
     Args:
         dim: Size of what the codes stand for.
@@ -63,7 +63,7 @@ class LatentTransformer(Translator, Decoder):
         attends_source: Whether the last layers look at the source; paper B's text says that they do not, its code
             that they do.
         mask_until: Training, as a share of all steps, in which some places read the true token in place of the
-            latent: from all but 1 % of places to none (tensor2tensor: 50,000 steps); 0 shows none. With reading
+            latent: from all places to none (tensor2tensor: 50,000 steps); 0 shows none. With reading
             "paper" only the other places count.
         predictor_start: Share of all steps after which the predictor's loss counts (tensor2tensor: 50,000 steps).
         predictor_weight: Weight of that loss.
@@ -131,7 +131,7 @@ class LatentTransformer(Translator, Decoder):
         """Return the loss per frame; "perplexity" of tokens, of latents, and "bound", on that of tokens alone."""
         seen, source = coded(latents, batch, self.source, self.stride), sentence(batch, self.source)
         if self.training:
-            self.terminal.add(seen, batch.inputs, pad=PAD)
+            self.terminal.add(seen, batch.inputs, stride=self.stride, pad=PAD)
         encoded, mask = self.encode(source)
         is_shown = self._shown(batch.inputs)
         logits = self._read(self._mixed(seen, batch.inputs, is_shown), encoded, mask)
@@ -209,8 +209,7 @@ class LatentTransformer(Translator, Decoder):
         needed = planned if max_length is None else planned.clamp(max=-(-max_length // self.stride))
         steps = LatentSteps(self.predictor, encoded, mask, beam=beam, longest=int(needed.max()))
         codes = search(steps, needed, lookup=lookup, beam=beam, is_end=is_end)
-        predicted = ((codes[:, 0, :, 0] >= 0).sum(1) + 1).minimum(needed)  # the end is predicted, too
-        watch.count("latents", int(predicted.sum()), int(planned.sum()))
+        watch.count("latents", int((codes[:, 0, :, 0] >= 0).sum()), int(planned.sum()))
         return codes
 
     @torch.no_grad()

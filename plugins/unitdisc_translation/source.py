@@ -22,7 +22,7 @@ from unitdisc.storage import write_bytes
 from unitdisc.text_lines import read_bytes
 from unitdisc_translation.alignment import VERSION, Aligner
 from unitdisc_translation.pairs import Pair, ParallelSplit, read_lines
-from unitdisc_translation.translated import write_translated
+from unitdisc_translation.translated import placed, write_translated
 from unitdisc_translation.vocabulary import SMALLEST, Vocabulary
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Parallel(SentenceSource):
         max_tokens: Tokens of the longest sentence of "train", on either side.
         pad: Lengthens each target with <pad> to max(|y|, 2 |x|) tokens, rounded up to a multiple of this: what models
             with latents of so many tokens need, which at translation know |x| alone. So their last latents stand for
-            nothing (paper B, Table 5). Null pads none.
+            nothing (paper B, Table 5). Other decoders explain <pad> like a word, so theirs is null, which pads none.
         limit: By split, how many of its pairs are used at most: the first.
         fertilities: Most target tokens for which a source token stands in the target "fertility", which this adds:
             one number for each source token, found by word alignment, whose sum is the length of the target
@@ -136,6 +136,11 @@ class Parallel(SentenceSource):
         """Return the sentence that tokens (T,) spell."""
         return self.vocabulary.decode(tokens.tolist())
 
+    def check_translated(self, split: str) -> None:
+        """Raise `DataError` where files lie elsewhere or would be lost; see `SentenceSource`."""
+        assert self.root is not None  # noqa: S101  (`prepare` saw to that)
+        placed(Path(), root=self.root, pairs=self._pairs, name=split)
+
     def write_translated(self, folder: Path, split: str, translations: Iterable[str]) -> str:
         """Write parallel text whose targets of ``split`` are translations, and the vocabulary; see `SentenceSource`."""
         assert self.root is not None  # noqa: S101  (`prepare` saw to that)
@@ -154,7 +159,9 @@ class Parallel(SentenceSource):
         """Return the SHA-256 over files, vocabulary and the parameters that choose pairs."""
         parameters = [self.languages, self.max_tokens, sorted(self.limit.items())]
         added = {"fertilities": self.fertilities, "pad": self.pad}
-        chosen = json.dumps([*parameters, {name: value for name, value in added.items() if value is not None}])
+        chosen = json.dumps(
+            [*parameters, {name: value for name, value in added.items() if value is not None}]
+        )
         vocabulary = hashlib.sha256(self.vocabulary.model).hexdigest()
         return hashlib.sha256(f"{self._digest} {vocabulary} {chosen}".encode()).hexdigest()
 

@@ -46,10 +46,9 @@ class TerminalCodes(Part):
         del progress
         self.counts.mul_(_MEMORY).add_(distributed.all_sum_(self.pending.clone()))
 
-    def add(self, latents: Coded, tokens: Padded, *, pad: int) -> None:
-        """Count the codes (B, S, Q) of a batch with the tokens (B, T) that they stand for."""
+    def add(self, latents: Coded, tokens: Padded, *, stride: int, pad: int) -> None:
+        """Count the codes (B, S, Q) of a batch with the tokens (B, T) that they stand for, ``stride`` each."""
         mask = latents.mask
-        stride = -(-tokens.values.shape[1] // max(mask.shape[1], 1))
         words = tokens.mask & (tokens.values != pad)
         missing = mask.shape[1] * stride - words.shape[1]
         has_words = torch.nn.functional.pad(words, (0, missing)).unflatten(1, (mask.shape[1], stride)).any(2)

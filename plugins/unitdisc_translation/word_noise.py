@@ -19,8 +19,8 @@ class WordNoise(nn.Module):
 
     "paper": each token is left out with probability ``drop``, what follows moves up and <pad> fills the end; and
     tokens are sorted by their place plus U(0, 1 + shuffle), drawn for each token (Lample et al. 2018, 3.2; subwords
-    count as words here). "code" (tensor2tensor): one such order for the whole batch; ``drop`` is the share of single
-    numbers of the tokens' vectors that become zero, without rescaling.
+    count as words here, and so does </s>). "code" (tensor2tensor): one such order for the whole batch; ``drop`` is the
+    share of single numbers of the tokens' vectors that become zero, without rescaling.
 
     Args:
         form: "paper" or "code".

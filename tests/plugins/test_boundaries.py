@@ -188,10 +188,24 @@ def test_mapping_is_that_of_a_dictionary_of_counts() -> None:
             assert label == (counts.argmax() if counts.max() else -1)
 
 
-@pytest.mark.parametrize("units", ["raw", "mapped"])
+def test_unit_of_two_labels_can_stand_for_the_frequent_one() -> None:
+    split = [utterance([0, 0, 1], [0, 1, 1])]
+    assert score(boundaries(tolerance=0, units="mapped"), split)["predicted"] == 1  # unit 0 is label 0
+    assert score(boundaries(tolerance=0, units="mapped", ties="frequent"), split)["predicted"] == 0
+
+
+def test_of_labels_met_equally_often_the_first_in_order_is_taken() -> None:
+    units, labels = [np.zeros((4, 1), int)], [np.array([2, 1, 0, -1])]
+    assert as_labels(units, labels)[0].tolist() == [0] * 4
+    assert as_labels(units, labels, np.array([1, 2, 0]))[0].tolist() == [1] * 4
+
+
+@pytest.mark.parametrize(
+    "options", [{"units": "raw"}, {"units": "mapped"}, {"units": "mapped", "ties": "frequent"}]
+)
 @pytest.mark.parametrize("matching", ["one-to-one", "nearest", "window"])
-def test_boundaries_keep_the_contract(matching: str, units: str) -> None:
-    check_metric(partial(Boundaries, target="phones", matching=matching, units=units), targets=PHONES)
+def test_boundaries_keep_the_contract(matching: str, options: dict[str, str]) -> None:
+    check_metric(partial(Boundaries, target="phones", matching=matching, **options), targets=PHONES)
 
 
 @pytest.mark.parametrize("units", ["raw", "mapped"])

@@ -222,6 +222,15 @@ def test_a_sentence_is_translated_alike_alone_and_in_a_batch_with_spoiled_paddin
         assert all(each[-1] == END and (each[:-1] > 3).all() for each in found)
 
 
+@torch.no_grad()
+def test_a_line_of_a_thousand_tokens_is_translated_whole():
+    model = decoder(stride=8, layers=1).eval()
+    watch = Counting()
+    ((found,),) = model.candidates(pairs([1000]).conditions["source"], lookup=lookup, watch=watch)
+    assert watch.counts == [("latents", 250, 250)]
+    assert found[-1] == END
+
+
 class Counting(Watch):
     def __init__(self) -> None:
         self.counts: list[tuple[str, int, int]] = []
@@ -231,7 +240,7 @@ class Counting(Watch):
 
 
 @torch.no_grad()
-def test_a_latent_sentence_stops_before_the_first_latent_that_stands_for_nothing(model: LatentTransformer):
+def test_a_latent_sentence_stops_at_the_first_latent_that_stands_for_nothing(model: LatentTransformer):
     source = pairs([9]).conditions["source"]  # 5 latents
     whole = sentences(model, source)[0, 0].tolist()
     place = next(place for place in range(1, 5) if whole[place] not in whole[:place] and place < 4)
@@ -245,11 +254,11 @@ def test_a_latent_sentence_stops_before_the_first_latent_that_stands_for_nothing
     )
     found = sentences(model, source, is_end=model.terminal.found)[0, 0].tolist()
     kept = [codes for codes in found if codes[0] >= 0]
-    assert kept == whole[:first]
+    assert kept == whole[: first + 1]
     watch = Counting()
     ((short,),) = model.candidates(source, lookup=lookup, watch=watch)
     assert watch.counts == [("latents", first + 1, 5)]
-    assert len(short) <= first * STRIDE
+    assert len(short) <= (first + 1) * STRIDE
     ((limited,),) = model.candidates(source, lookup=lookup, max_length=2, early_stop=False)
     assert len(limited) <= 2
 
@@ -263,7 +272,7 @@ def test_terminal_codes_are_those_that_stand_for_padding_by_loops():
         codes = torch.randint(K, (3, 3, Q), generator=generator)
         lengths = batch.inputs.lengths // STRIDE
         part.before_step(0.0)
-        part.add(Coded(torch.zeros(3, 3, 1), lengths, codes), batch.inputs, pad=PAD)
+        part.add(Coded(torch.zeros(3, 3, 1), lengths, codes), batch.inputs, stride=STRIDE, pad=PAD)
         part.after_step(0.0)
         expected *= 0.99
         for row in range(3):
@@ -274,6 +283,15 @@ def test_terminal_codes_are_those_that_stand_for_padding_by_loops():
                     expected[1, book, codes[row, place, book]] += bool((tokens == PAD).all())
     assert torch.allclose(part.counts, expected)
     assert torch.equal(part.found, (expected[1] > 1) & (expected[1] >= 0.75 * expected[0]))
+
+
+def test_a_latent_stands_for_as_many_tokens_where_targets_are_no_multiple_of_them():
+    part = TerminalCodes(num_codebooks=1, num_codes=2, purity=0.99)
+    tokens = Padded(torch.tensor([[5, 5, 5, END, PAD]]), torch.tensor([5]))
+    codes = Coded(torch.zeros(1, 2, 1), torch.tensor([2]), torch.tensor([[[0], [1]]]))
+    part.add(codes, tokens, stride=4, pad=PAD)
+    part.after_step(0.0)
+    assert part.counts.tolist() == [[[1, 1]], [[0, 1]]]
 
 
 @torch.no_grad()

@@ -199,6 +199,14 @@ def test_a_translation_is_as_long_as_is_allowed():
         assert row[-1] == END
 
 
+def test_a_line_of_a_thousand_tokens_is_translated_whole():
+    part = decoder(layers=1).eval()
+    with torch.no_grad():
+        part.predictor.bias[1] = 100.0  # each token stands for one
+    ((row,),) = part.candidates(padded([[4, 5] * 500 + [END]]), lookup=torch.Tensor.float)
+    assert (len(row), int(row[-1])) == (1001, END)
+
+
 def test_what_was_done_is_told_in_order():
     class Heard:
         def __init__(self) -> None:

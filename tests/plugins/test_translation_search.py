@@ -11,6 +11,7 @@ from torch import Tensor
 from unitdisc.data import FeatureSpec
 from unitdisc.parts import Padded
 from unitdisc.translation import penalty
+from unitdisc_translation import decoder
 from unitdisc_translation.decoder import Autoregressive, CachedSteps
 from unitdisc_translation.search import beam_search, greedy
 from unitdisc_translation.vocabulary import END, PAD, START, UNKNOWN
@@ -210,3 +211,13 @@ def test_translations_are_at_most_50_tokens_longer_than_the_source_or_as_long_as
         short = translated(model, source, beam=3, max_length=2)
     assert all(len(row) <= length + 50 for row, length in zip(rows, source.lengths.tolist(), strict=True))
     assert all(len(row) <= 2 and row[-1] == END for row in short)
+
+
+def test_a_large_limit_changes_nothing_and_takes_no_memory(model, source, monkeypatch):
+    usual = found(translated(model, source, max_length=40))
+    assert max(map(len, usual)) > 2
+    monkeypatch.setattr(decoder, "_POSITIONS", 2)
+    assert found(translated(model, source, max_length=40)) == usual
+    with torch.no_grad():
+        steps = CachedSteps(model, source, beam=1, longest=10**12)
+        assert steps.next(torch.full((5, 1), 4)).isfinite().any()

@@ -108,6 +108,7 @@ def command(
         raise RecipeError(
             "RUN: give folders of runs, or with --recipe recipes and KEY=VALUE, not both: their sentences differ"
         )
+    _refuse(["split", "min_tokens"] if recipes else ["length"], "--recipe" if recipes else "runs")
     if out and not out.absolute().parent.is_dir():
         raise StorageError(f"{out}: there is no folder {out.parent}; make it, or give another file")
     opened = [load(folder) for folder in folders]
@@ -124,6 +125,18 @@ def command(
     if out:
         write_text(out, json.dumps(found, indent=1) + "\n")
         click.echo(out)
+
+
+def _refuse(names: list[str], beside: str) -> None:
+    """Raise `RecipeError` for options given that would change nothing."""
+    from click.core import ParameterSource
+
+    from unitdisc.errors import RecipeError
+
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            raise RecipeError(f"--{name.replace('_', '-')}: says nothing beside {beside}; leave it out")
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -30,18 +30,23 @@ def command(run_folder: Path, *, split: str | None, count: int) -> None:
 
     A code is terminal when training saw it stand for nothing but padding: a model that translates stops there.
     """
+    from unitdisc.errors import RecipeError
     from unitdisc.run import load
     from unitdisc.translation import translator
 
     warn_broken()
     run = load(run_folder)
     ends = translator(run.model).terminal_codes()
+    if ends is None:
+        raise RecipeError(
+            f"{run_folder}: its decoder predicts no units, so none are printed; give a run of a latent transformer"
+        )
     name = split or run.recipe.evaluate.split
     examples = run.source.split(name)
     for index, units in enumerate(islice(run.units(name), count)):
         click.echo(f"{units.key}  {examples.text(examples[index].inputs)}")
         click.echo("    " + " ".join(_spelled(codes, ends) for codes in units.codes.tolist()))
-    if ends is None or not ends.any():
+    if not ends.any():
         click.echo("no code stood for nothing but padding: nothing ends a latent sentence early")
         return
     for book, row in enumerate(ends):
@@ -49,8 +54,8 @@ def command(run_folder: Path, *, split: str | None, count: int) -> None:
         click.echo(f"terminal codes: {named}{', '.join(map(str, row.nonzero()[0].tolist())) or 'none'}")
 
 
-def _spelled(codes: list[int], ends: np.ndarray | None) -> str:
+def _spelled(codes: list[int], ends: np.ndarray) -> str:
     """Return a unit, in brackets where all its codes are terminal."""
     text = "/".join(map(str, codes))
-    is_end = ends is not None and all(ends[book, code] for book, code in enumerate(codes))
+    is_end = all(ends[book, code] for book, code in enumerate(codes))
     return f"[{text}]" if is_end else text

@@ -146,7 +146,9 @@ function markSame(name) {
 function playClip(begin = 0) {
   const { clip } = chosenClip;
   const pressed = byId("play");
-  if (begin && playing?.pressed === pressed) stop();
+  const isRunning = playing?.pressed === pressed;
+  if (isRunning) stop();
+  if (isRunning && !begin) return;
   const scale = closest.sound * zoom;
   const head = el("div", { class: "head" });
   if (!isCalm.matches) lane.firstChild.append(head);

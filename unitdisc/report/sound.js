@@ -37,6 +37,7 @@ async function play(clip, begin, end, pressed, { tick = () => {}, done = () => {
   if (isRunning) return;
   audio ??= new AudioContext();
   await audio.resume();
+  stop(); // what another press began in the meantime
   const source = audio.createBufferSource();
   source.buffer = soundOf(clip);
   source.connect(audio.destination);

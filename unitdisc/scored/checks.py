@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from unitdisc.errors import DataError
 from unitdisc.exporter import UNKNOWN
 from unitdisc.scored.items import exact
+from unitdisc.scored.label_files import BY_FRAME
 from unitdisc.scored.labels import stem
 from unitdisc.suggest import hint
 
@@ -97,7 +98,7 @@ def same_rate(units: Sequence[Units], labels: Labels, step: Fraction, where: str
             f"units last {float(share):.2f} times as long as the labels reach: a wrong --step, or labels of a part only"
         ]
     far = [key for key, much in over.items() if (much < -_NEAR or (exactly and much > _NEAR))]
-    near = [key for key, much in over.items() if key not in set(far) and exactly and not -1 < much < 1]
+    near = [key for key, much in over.items() if exactly and 1 <= abs(much) <= _NEAR]
     warnings = []
     if far:
         warnings.append(
@@ -172,7 +173,7 @@ def _wrong_rate(units: Sequence[Units], labels: Labels, step: Fraction, share: F
     fit = float(step / share)
     usual = next((each for each in _USUAL_STEPS if abs(each / fit - 1) < 0.05), round(fit, 4))
     asked = f"{round(fit)}" if labels.unit_of_time == "column" else f"{usual:g}"
-    by_frame = ", or --label-step if it is that of the labels" if "by frame" in labels.form else ""
+    by_frame = ", or --label-step if it is that of the labels" if labels.form == BY_FRAME else ""
     return f"{found}; --step {asked} would fit{by_frame}, unless they are of other recordings"
 
 

@@ -11,6 +11,7 @@ from unitdisc.missing import without_missing
 from unitdisc.scored import checks, labels, rows, unit_file
 from unitdisc.scored.intervals import drawn, group_field
 from unitdisc.scored.items import Grid, Items, UnitItems, exact_step
+from unitdisc.scored.label_files import BY_FRAME
 from unitdisc.scored.labelled import Labels
 from unitdisc.scored.run_items import RunItems
 from unitdisc.scored.score import score
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from unitdisc.run import Run
     from unitdisc.scored.rows import Row
+
+_LABEL_STEP = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class Asked:
         against: Labels; None scores a run by its own, and a unit file without.
         target: Which of the labels; None takes the phones or characters, else the first.
         fold: Table of symbols and their classes.
-        label_step: Seconds of a frame, of labels by frame.
+        label_step: Seconds of a frame, of labels by frame; None takes 10 ms.
         frame: Seconds of a frame at which units and labels meet; None takes 10 ms, or a column.
         stem: Whether ids are compared without folders and endings.
         group: Field whose values are drawn for intervals; None takes speaker, writer or document.
@@ -52,7 +55,7 @@ class Asked:
     against: Path | None = None
     target: str | None = None
     fold: Path | None = None
-    label_step: float = 0.01
+    label_step: float | None = None
     frame: float | None = None
     stem: bool = False
     group: str | None = None
@@ -125,11 +128,17 @@ def _of_units(
     units, found, target = file.units, None, None
     warnings = [*warnings, *checks.varied(units)]
     if asked.against is not None:
-        found = labels.read(asked.against, step=exact_step(asked.label_step))
+        found = labels.read(asked.against, step=exact_step(asked.label_step or _LABEL_STEP))
+        if asked.label_step is not None and found.form != BY_FRAME:
+            raise RecipeError(f"--label-step: is for labels by frame; {found.form} says the times itself")
         if asked.stem:
             found, units = labels.by_stem(found, asked.against), labels.units_by_stem(units, where)
         target = found.main(asked.target)
-        if asked.fold is not None and target is not None:
+        if asked.fold is not None:
+            if target is None:
+                raise RecipeError(
+                    f"--fold: {found.form} has no labels of frames whose symbols could be folded"
+                )
             labels.fold(found, target, asked.fold)
         checks.same_time(unit_of_time, found, where)
         units, lines = checks.common(units, found)
@@ -217,13 +226,13 @@ def _rows(subject: Subject, asked: Asked, known: Mapping[str, Any]) -> tuple[lis
     """Return the scores to make, and why others are not made."""
     if not asked.like and not asked.metrics:
         return (subject.rows, {}) if subject.rows is not None else rows.fitting(known)
-    found = rows.like(asked.like, known) if asked.like else []
+    found, left_out = rows.like(asked.like, known) if asked.like else ([], {})
     more = rows.asked(asked.metrics, known)
-    if twice := {row.name for row in found} & {row.name for row in more}:
+    if twice := ({row.name for row in found} | left_out.keys()) & {row.name for row in more}:
         raise RecipeError(
             f"--metric {min(twice)}: --like {asked.like} has a row of that name; write ROW={min(twice)}"
         )
-    return [*found, *more], {}
+    return [*found, *more], left_out
 
 
 def _about_labels(found: Labels, asked: Asked) -> dict[str, Any]:
@@ -236,5 +245,5 @@ def _about_labels(found: Labels, asked: Asked) -> dict[str, Any]:
         "fold": None
         if asked.fold is None
         else {"path": str(asked.fold), "sha256": labels.digest(asked.fold)},
-        "label_step": asked.label_step,
+        "label_step": asked.label_step or _LABEL_STEP,
     }

@@ -59,6 +59,8 @@ class Spread:
         for number, part in enumerate(self.parts):
             if (number == own) == self.metric.merges:
                 part.update(item)
+            elif not self.metric.merges:
+                part.leave_out(item)
 
     def interval(self, samples: int, rng: np.random.Generator) -> dict[str, Any] | None:
         """Return "low" and "high", and the "method"; None where it cannot be told."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from unitdisc import ctm, textgrid
 from unitdisc.errors import DataError
+from unitdisc.reader import LONGEST
 from unitdisc.scored.labelled import Labels
 from unitdisc.scored.spans import NANOSECONDS, Table, nanoseconds
 from unitdisc.text_lines import lines
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _ALIASES = {"phone": "phones", "phoneme": "phones", "phonemes": "phones", "phn": "phones", "word": "words",
             "wrd": "words"}  # fmt: skip
+BY_FRAME = "labels by frame"
 _ITEM = ("#file", "onset", "offset", "#phone", "speaker")
 
 
@@ -39,7 +41,12 @@ def read_textgrids(folder: Path) -> Labels:
         tiers = textgrid.read(path)
         for tier, intervals in tiers.items():
             name = table_name(tier.rpartition(" - ")[2])  # MFA puts the speaker before: "speaker - phones"
-            _table(found, name).add(key, _ticks(intervals), NANOSECONDS)
+            table = _table(found, name)
+            if key in table.spans:
+                raise DataError(
+                    f"{path}: several tiers are {name}, such as {tier!r}; keep one of them, or rename it"
+                )
+            table.add(key, _ticks(intervals), NANOSECONDS)
         end = max((nanoseconds(interval.end) for tier in tiers.values() for interval in tier), default=0)
         found.lengths[key] = Fraction(end, NANOSECONDS)
         found.fields[key] = {} if path.parent == folder else {"speaker": path.parent.name}
@@ -97,6 +104,7 @@ def read_lines(path: Path, step: Fraction) -> Labels:
                 raise DataError(f"{where}: its lines do not stand together; sort the file by id")
             table.add(key, [_timed(columns, place) for place, columns in group], NANOSECONDS)
     else:
+        found.form = BY_FRAME
         for place, (key, *symbols) in rows:
             _add_frames(found, table, key, symbols, step=step, where=place)
     return found
@@ -107,7 +115,7 @@ def read_jsonl(path: Path, step: Fraction) -> Labels:
 
     Every list of a line is a table under its own name; single values beside it, such as a speaker, are its fields.
     """
-    found = Labels("labels by frame")
+    found = Labels(BY_FRAME)
     for number, line in lines(path):
         where = f"{path}:{number}"
         try:
@@ -129,14 +137,14 @@ def read_jsonl(path: Path, step: Fraction) -> Labels:
 def _timed(columns: list[str], where: str) -> tuple[int, int, str]:
     try:
         _, start, end, symbol = columns
-        left, right = nanoseconds(float(start)), nanoseconds(float(end))
+        left, right = float(start), float(end)
     except ValueError:
         raise DataError(
             f"{where}: expected id, start, end and symbol, found {' '.join(columns)[:60]!r}"
         ) from None
-    if not 0 <= left <= right:
+    if not 0 <= left <= right < LONGEST:
         raise DataError(f"{where}: {symbol!r} of {columns[0]} goes from {start} to {end} s; correct it")
-    return left, right, symbol
+    return nanoseconds(left), nanoseconds(right), symbol
 
 
 def table_name(name: str) -> str:

@@ -59,15 +59,22 @@ def asked(texts: Sequence[str], known: Mapping[str, Any]) -> list[Row]:
     return found
 
 
-def like(name: str, known: Mapping[str, Any]) -> list[Row]:
-    """Return the rows that another system reports, by its definitions. Raises `RecipeError` for an unknown one."""
+def like(name: str, known: Mapping[str, Any]) -> tuple[list[Row], dict[str, str]]:
+    """Return the rows that another system reports, by its definitions, and why others are left out.
+
+    Raises `RecipeError` for an unknown one.
+    """
     if name not in LIKE:
         raise RecipeError(f"--like {name}: not known{hint(name, LIKE)} (accepted: {', '.join(LIKE)})")
-    found = []
+    found, left_out = [], {}
     for row, section in LIKE[name].items():
         options = {key: json.dumps(value) for key, value in section.items() if key != "use"}
+        accepted = {item.name for item in _parameters(plugins.load("metric", section["use"]))}
+        if "target" in accepted and not {"target", "item_file"} & accepted & known.keys():
+            left_out[row] = "asks for labels of frames; name them with --against"
+            continue
         found.append(Row(row, _use(section["use"], options, known), is_wanted=False))
-    return found
+    return found, left_out
 
 
 def fitting(known: Mapping[str, Any]) -> tuple[list[Row], dict[str, str]]:

@@ -26,11 +26,14 @@ def form(path: Path) -> str:
     """Return the format of a unit file, told by the sidecar beside it or by its name. Raises `DataError`."""
     place = path.with_name(export.META)
     listed = read_json(place).get("files", {}) if place.is_file() else {}
-    named = {
-        about["format"]
-        for file, about in listed.items()
-        if file == path.name or file.startswith(f"{path.name}/") or file == f"{path.name}0"
-    }
+    try:
+        named = {
+            about["format"]
+            for file, about in listed.items()
+            if file == path.name or file.startswith(f"{path.name}/") or file == f"{path.name}0"
+        }
+    except (KeyError, TypeError, AttributeError):
+        raise DataError(f"{place}: is not what unitdisc wrote; move it away, or export anew") from None
     formats = named or {name for name in plugins.components("exporter") if _is_placed(path.name, name)}
     if len(formats) != 1:
         found = (
