@@ -14,7 +14,7 @@ from unitdisc.manifest import MANIFEST
 from unitdisc.progress import Progress
 from unitdisc.run_folder import read_json
 from unitdisc.shares import OfCorpus, OfFiles
-from unitdisc.storage import refuse_other_files
+from unitdisc.storage import explained, refuse_other_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +86,7 @@ def units_of(run: Run, splits: Sequence[str], folder: Path) -> Iterator[dict[str
 @contextlib.contextmanager
 def _done(run: Run, task: Task, folder: Path) -> Iterator[Progress | None]:
     """Do what is left of the task, and give it to the first process; None to the others."""
+    refuse_other_files(folder, export.META)
     features = run.features
     batch = run.recipe.evaluate.batch_frames
     progress = Progress(
@@ -105,9 +106,7 @@ def _done(run: Run, task: Task, folder: Path) -> Iterator[Progress | None]:
             yield progress
             progress.close()
     except OSError as error:
-        raise StorageError(
-            f"{error.filename or folder}: {error.strerror or error}; nothing was written to {folder}"
-        ) from error
+        raise explained(folder, error) from error
 
 
 def plain_files(component: type[DataSource], corpus: Path) -> dict[str, Path] | None:

@@ -48,7 +48,7 @@ def _write(path: Path, pieces: Iterable[bytes], size: int) -> None:
         partial.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise _explained(path, error, size) from error
+        raise explained(path, error, size) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
@@ -60,7 +60,7 @@ def append_text(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise _explained(path, error, len(text)) from error
+        raise explained(path, error, len(text)) from error
 
 
 @contextlib.contextmanager
@@ -77,12 +77,12 @@ def new_folder(path: Path) -> Iterator[Path]:
         partial = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{path.name}-", dir=path.parent))
         partial.chmod(0o777 & ~_umask())
     except OSError as error:
-        raise _explained(path, error, 0) from error
+        raise explained(path, error, 0) from error
     try:
         yield partial
         _replace_folder(partial, path)
     except OSError as error:
-        raise _explained(path, error, 0) from error
+        raise explained(path, error, 0) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -135,10 +135,12 @@ def _umask() -> int:
     return mask
 
 
-def _explained(path: Path, error: OSError, size: int) -> StorageError:
+def explained(path: Path, error: OSError, size: int = 0) -> StorageError:
+    """Return the error that says why ``path``, of ``size`` bytes where that is known, could not be written."""
     try:
         parent = next(folder for folder in path.absolute().parents if folder.is_dir())
-        space = f"; {size:,} bytes needed, {shutil.disk_usage(parent).free:,} free"
+        needed = f"{size:,} bytes needed, " if size else ""
+        space = f"; {needed}{shutil.disk_usage(parent).free:,} bytes free"
     except OSError:
         space = ""
     return StorageError(

@@ -24,7 +24,8 @@ from unitdisc_translation.bleu import BLEU
 class Exact:
     """Stands for sacreBLEU where that is not installed: the share of sentences that are right."""
 
-    def __init__(self, *, tokenize: str, lowercase: bool) -> None:
+    def __init__(self, *, tokenize: str, lowercase: bool, **more: object) -> None:
+        del more
         self.signature = f"tok:{tokenize}|lc:{lowercase}"
 
     def corpus_score(self, written: list[str], references: list[list[str]]) -> SimpleNamespace:

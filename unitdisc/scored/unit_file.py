@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from unitdisc import convert, export, plugins
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError, StorageError, UnitdiscError
 from unitdisc.exporter import Format
 from unitdisc.run import load
 from unitdisc.run_folder import RunFolder, read_json
@@ -23,7 +23,9 @@ def is_run(path: Path) -> bool:
 
 
 def form(path: Path) -> str:
-    """Return the format of a unit file, told by the sidecar beside it or by its name. Raises `DataError`."""
+    """Return the format of a unit file, told by the sidecar beside it or by its name. Raises `UnitdiscError`."""
+    if not path.exists() and not path.with_name(f"{path.name}0").exists():  # km of several codebooks
+        raise StorageError(f"{path}: no run is here, and no unit file; give one of them")
     place = path.with_name(export.META)
     listed = read_json(place).get("files", {}) if place.is_file() else {}
     try:
