@@ -291,7 +291,7 @@ def test_a_format_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:
     shutil.copy(written(tmp_path / "units", some_units(), sidecar=False), path)
     assert "give --from NAME" in refused(path)
     assert scores(path, "--from", "jsonl", *USAGE)["utterances"] == 3
-    assert "is not there" in refused(tmp_path / "units-none.jsonl")
+    assert "no run is here, and no unit file" in refused(tmp_path / "units-none.jsonl", code=5)
 
 
 # What is a warning
