@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(speech, corpora, tmp_path):
     (tmp_path / "file").write_text("in the way")
     recording = corpora / "speech" / "utt03.flac"
     said = one_line(command("encode", speech, recording, "--out", tmp_path / "file" / "x" / "out"), 5)
-    assert f"{tmp_path / 'file' / 'x'}: Not a directory; nothing was written" in said
+    assert f"{tmp_path / 'file' / 'x' / 'out'}: could not be written (Not a directory)" in said
 
 
 def test_units_of_another_corpus_are_not_replaced(speech, corpora, tmp_path):

@@ -47,9 +47,9 @@ def lines(corpora: Path) -> Ran:
 
 @pytest.fixture(scope="module")
 def speech(corpora: Path) -> Ran:
-    done = command("run", corpora / "speech.yaml", "--out", corpora / "speech-run")
+    done = command("run", corpora / "speech.yaml", "--out", corpora / "speech-run-to-the-end")
     assert done.code == 0, done.err
-    return Ran(corpora / "speech.yaml", corpora / "speech-run", done, 0.0)
+    return Ran(corpora / "speech.yaml", corpora / "speech-run-to-the-end", done, 0.0)
 
 
 @pytest.fixture
