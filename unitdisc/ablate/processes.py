@@ -139,7 +139,7 @@ def _start(cell: Cell, threads: int | None, lock: int) -> subprocess.Popen[bytes
         environment["OMP_NUM_THREADS"] = str(threads)
     with _opened(cell.output) as output:
         return subprocess.Popen(  # noqa: S603  (this program itself)
-            [sys.executable, "-m", "unitdisc.ablate.cell_process", str(os.getpid()), str(cell.folder)],
+            [sys.executable, "-m", "unitdisc.child_process", str(os.getpid()), "run", str(cell.folder)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
