@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from unitdisc_abx.cells import Group
     from unitdisc_abx.frame_distances import FrameDistance
 
-_BATCH = 2**20
+_BATCH = 2**22
 """Frame distances that a thread holds, little enough for its cache; those of two tokens may be more."""
 
-_ROWS = 2**9
+_ROWS = 2**10
 """Frames of the rows of a block that has many pairs; one token may have more."""
 
-_TILE = 2**8
+_TILE = 2**9
 """Frames on both sides whose distances are found at once, so that all that is done to them stays in a core's cache."""
 
 _FEW = 2**12
@@ -189,12 +189,13 @@ class Room:
         begin, self._taken = self._taken, self._taken + shape[0] * shape[1]
         fits = self._taken <= len(self._memory)
         packed = self._memory[begin : self._taken].reshape(shape) if fits else np.empty(shape, packing.kind)
-        left, ranks = distance.left(rows.frames), packing.ranks(rows.ranks)[:, None]
+        left, ranks = distance.left(rows.frames), torch.from_numpy(packing.ranks(rows.ranks))[:, None]
+        into = torch.from_numpy(packed)
         for top in range(0, shape[0], _TILE):
             for first in range(0, shape[1], _TILE):
                 down, along = slice(top, top + _TILE), slice(first, first + _TILE)
                 whole = packing.whole(distance.between(left[down], columns.right[along]))
-                np.add(whole, ranks[down], out=packed[down, along])
+                torch.add(torch.from_numpy(whole), ranks[down], out=into[down, along])
         return packed
 
     def clear(self) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
-from math import ceil, floor
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from decimal import Decimal
+    from fractions import Fraction
 
 Slicing = Literal["standard", "librilight"]
 
@@ -27,8 +27,8 @@ class Token:
         speaker: Whose it is.
     """
 
-    onset: Fraction
-    offset: Fraction
+    onset: int | Decimal
+    offset: int | Decimal
     label: str
     context: tuple[str, str]
     speaker: str
@@ -39,9 +39,17 @@ class Token:
         Frame i stands for the time (i + 1/2) / rate. "standard": the frames with onset <= time <= offset, as ABXpy
         and fastabx. "librilight": without the last of them, as libri-light and ZeroSpeech 2021.
         """
-        half = Fraction(1, 2)
-        last = floor(self.offset * rate - half)
-        return max(0, ceil(self.onset * rate - half)), last + (slicing == "standard")
+        onset, whole = _middles(self.onset, rate)
+        first = -(-onset // whole)
+        offset, whole = _middles(self.offset, rate)
+        return max(0, first), offset // whole + (slicing == "standard")
+
+
+def _middles(time: int | Decimal, rate: Fraction) -> tuple[int, int]:
+    """Return time * rate - 1/2 exactly, as a fraction."""
+    number, parts = time.as_integer_ratio()
+    parts *= rate.denominator
+    return 2 * number * rate.numerator - parts, 2 * parts
 
 
 def labelled(labels: np.ndarray, speaker: str, span: Literal["single", "triple"]) -> Iterator[Token]:
@@ -58,6 +66,4 @@ def labelled(labels: np.ndarray, speaker: str, span: Literal["single", "triple"]
             continue
         reach = span == "triple"
         onset, offset = edges[index - reach], edges[index + 1 + reach]
-        yield Token(
-            Fraction(int(onset)), Fraction(int(offset)), str(label), (str(before), str(after)), speaker
-        )
+        yield Token(int(onset), int(offset), str(label), (str(before), str(after)), speaker)
