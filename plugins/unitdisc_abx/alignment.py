@@ -33,6 +33,7 @@ class Packing:
         self.clear = self.worse - 1 - 2**self.shift
         is_small = is_binary and self.shift + length_bits <= 30
         self.kind = np.dtype(np.int32 if is_small else np.int64)
+        self._tensor_kind = torch.int32 if is_small else torch.int64
         self.far = 2 ** (30 if is_small else 62)
         """More than any path costs, and little enough that a distance may be added."""
         fraction = min(30, 51 - self.shift, 61 - self.shift - length_bits)
@@ -40,24 +41,23 @@ class Packing:
         self._is_binary, self._longest = is_binary, longest
         self._magic = torch.tensor(_MAGIC, dtype=torch.float64)
 
-    def whole(self, distances: torch.Tensor) -> np.ndarray:
+    def whole(self, distances: torch.Tensor) -> torch.Tensor:
         """Return distances (...), float64 or bool, in whole numbers that lack their `ranks`; may overwrite them."""
         if self._is_binary:
-            shifted: np.ndarray = distances.numpy().astype(self.kind) << self.shift
-            return shifted
+            return distances.to(self._tensor_kind) << self.shift
         scale = self.scale * 2**self.shift
         bits = torch.add(self._magic, distances, alpha=scale, out=distances).view(torch.int64)
-        return bits.bitwise_and_(-(2**self.shift)).numpy()
+        return bits.bitwise_and_(-(2**self.shift))
 
-    def ranks(self, ranks: np.ndarray) -> np.ndarray:
-        """Return (N,) what makes `whole` numbers paths of length 1, for frames of the first sequence at these places.
+    def ranks(self, ranks: np.ndarray) -> torch.Tensor:
+        """Return (N, 1) what makes `whole` numbers paths of length 1, for frames of the first sequence at these places.
 
         A path's number is the less the later its frame, so that of two equal paths the one that went on in the
         second sequence beats the one that went on in the first.
         """
         start = 1 if self._is_binary else 1 - int(self._magic.view(torch.int64))
-        added: np.ndarray = start + (self._longest - ranks) * self.worse
-        return added.astype(self.kind)
+        added = start + (self._longest - ranks[:, None]) * self.worse
+        return torch.from_numpy(added.astype(self.kind))
 
     def unpack(self, packed: np.ndarray) -> np.ndarray:
         """Return the sums (...) over the lengths, float64."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,10 +20,14 @@ if TYPE_CHECKING:
     from unitdisc_abx.frame_distances import FrameDistance
 
 _BATCH = 2**22
-"""Frame distances that a thread holds, little enough for its cache; those of two tokens may be more."""
+"""Frame distances that a thread holds; those of two tokens may be more."""
+
+_SMALL = 2**20
+"""Frame distances of the small blocks that a thread takes at once, so that each thread finds some."""
 
 _ROWS = 2**10
-"""Frames of the rows of a block that has many pairs; one token may have more."""
+"""Frames of the rows of a block that has many pairs; one token may have more. Steps over fewer pairs would be so short
+that threads wait for each other."""
 
 _TILE = 2**9
 """Frames on both sides whose distances are found at once, so that all that is done to them stays in a core's cache."""
@@ -47,38 +50,25 @@ class Frames:
     starts: np.ndarray
     lengths: np.ndarray
 
-    def of(self, tokens: np.ndarray, *, by_length: bool) -> Side:
-        """Return the frames of these tokens (N,), in stretches of equal lengths or, longest first, all in one."""
+    def of(self, tokens: np.ndarray) -> Side:
+        """Return the frames of these tokens (N,), longest token first."""
         lengths = self.lengths[tokens]
         order = np.argsort(-lengths, kind="stable")
         ordered = lengths[order]
-        edges = (
-            np.flatnonzero(np.diff(ordered, prepend=0, append=0)) if by_length else np.array([0, len(order)])
-        )
-        frames, ranks, stretches, begin = [], [], [], 0
-        for first, last in pairwise(edges.tolist()):
-            counts = [int(np.searchsorted(-ordered[first:last], -n)) for n in range(int(ordered[first]))]
-            starts = begin + np.cumsum([0, *counts])
-            stretches.append(Stretch(order[first:last], Steps(starts[:-1].tolist(), counts)))
-            begin = int(starts[-1])
-            frames += [
-                self.starts[tokens[order[first : first + count]]] + n for n, count in enumerate(counts)
-            ]
-            ranks.append(np.repeat(np.arange(len(counts)), counts))
-        return Side(self.values[torch.from_numpy(np.concatenate(frames))], np.concatenate(ranks), stretches)
+        counts = [int(np.searchsorted(-ordered, -n)) for n in range(int(ordered[0]))]
+        starts = np.cumsum([0, *counts])[:-1].tolist()
+        first = self.starts[tokens[order]]
+        frames = np.concatenate([first[:count] + n for n, count in enumerate(counts)])
+        ranks = np.repeat(np.arange(len(counts)), counts)
+        return Side(self.values[torch.from_numpy(frames)], ranks, order, Steps(starts, counts))
 
-
-@dataclass(frozen=True)
-class Stretch:
-    """Some tokens of a side.
-
-    Args:
-        tokens: (N,) int64, which of the side's they are, longest first.
-        steps: Where their frames lie: all first frames, then all second ones, and so on.
-    """
-
-    tokens: np.ndarray
-    steps: Steps
+    def one_by_one(self, tokens: np.ndarray) -> tuple[Tensor, np.ndarray, np.ndarray]:
+        """Return the frames (F, D) of these tokens (N,), their places in their tokens (F,), and where each begins."""
+        lengths = self.lengths[tokens]
+        edges = np.append(0, np.cumsum(lengths))
+        ranks = np.arange(edges[-1]) - np.repeat(edges[:-1], lengths)
+        frames = np.repeat(self.starts[tokens], lengths) + ranks
+        return self.values[torch.from_numpy(frames)], ranks, edges[:-1]
 
 
 @dataclass(frozen=True)
@@ -86,14 +76,16 @@ class Side:
     """One side of a block.
 
     Args:
-        frames: (F, D).
+        frames: (F, D), all first ones of the tokens, then all second ones, and so on.
         ranks: (F,) int64, the place of each frame in its token, from 0.
-        stretches: All of its tokens.
+        order: (N,) int64, which token is the longest, and so on.
+        steps: Where their frames lie.
     """
 
     frames: Tensor
     ranks: np.ndarray
-    stretches: list[Stretch]
+    order: np.ndarray
+    steps: Steps
 
 
 @dataclass(frozen=True)
@@ -102,11 +94,10 @@ class Block:
 
     Args:
         group: The group.
-        columns: All columns, in parts.
+        columns: All columns, in parts; none where the block is small, all of its group and of few pairs.
         rows: (R,) int64, tokens.
         queries: (R,) int64, to which X of the group each belongs, in ascending order.
         num_cells: How many distances between frames it takes.
-        is_small: Whether it has few pairs.
         is_last: Whether nothing of the group is left.
     """
 
@@ -115,8 +106,12 @@ class Block:
     rows: np.ndarray
     queries: np.ndarray
     num_cells: int
-    is_small: bool
     is_last: bool
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it has few pairs, which are aligned together with those of other blocks."""
+        return not self.columns
 
 
 @dataclass(frozen=True)
@@ -140,11 +135,14 @@ def batches(groups: Iterable[Group], frames: Frames, distance: FrameDistance) ->
     taken = 0
     for group in groups:
         for block in _blocks(group, frames, distance):
-            if batch and taken + block.num_cells > _BATCH:
+            if batch and (taken + block.num_cells > _SMALL or not block.is_small):
                 yield batch
                 batch, taken = [], 0
-            batch.append(block)
-            taken += block.num_cells
+            if block.is_small:
+                batch.append(block)
+                taken += block.num_cells
+            else:
+                yield [block]
     if batch:
         yield batch
 
@@ -155,15 +153,18 @@ def _blocks(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[B
     rows = np.concatenate([rows for _, rows in group.queries])
     queries = np.repeat(np.arange(len(group.queries)), [len(rows) for _, rows in group.queries])
     lengths, widths = frames.lengths[rows], frames.lengths[group.columns]
-    is_small = len(rows) * len(widths) < _FEW and lengths.sum() * widths.sum() <= _BATCH
+    num_cells = int(lengths.sum() * widths.sum())
+    if len(rows) * len(widths) < _FEW and num_cells <= _SMALL:
+        yield Block(group, [], rows, queries, num_cells, is_last=True)
+        return
     order = np.argsort(-widths, kind="stable")
     columns = []
-    for part in [slice(None)] if is_small else _parts(widths[order], _BATCH // _ROWS):
-        side = frames.of(group.columns[order[part]], by_length=is_small)
+    for part in _parts(widths[order], _BATCH // _ROWS):
+        side = frames.of(group.columns[order[part]])
         columns.append(Part(order[part], side, distance.right(side.frames)))
-    for part in [slice(0, len(rows))] if is_small else _parts(lengths, _ROWS):
+    for part in _parts(lengths, _ROWS):
         num_cells = int(lengths[part].sum() * widths.sum())
-        yield Block(group, columns, rows[part], queries[part], num_cells, is_small, part.stop == len(rows))
+        yield Block(group, columns, rows[part], queries[part], num_cells, is_last=part.stop == len(rows))
 
 
 def _parts(lengths: np.ndarray, most: int) -> Iterator[slice]:
@@ -181,23 +182,27 @@ class Room:
 
     def __init__(self, kind: np.dtype[Any]) -> None:
         self._memory = np.empty(_BATCH, kind)
-        self._taken = 0
 
-    def fill(self, rows: Side, columns: Part, distance: FrameDistance, packing: Packing) -> np.ndarray:
-        """Return the distances between all frames of the rows and the columns, packed."""
-        shape = len(rows.frames), len(columns.right)
-        begin, self._taken = self._taken, self._taken + shape[0] * shape[1]
-        fits = self._taken <= len(self._memory)
-        packed = self._memory[begin : self._taken].reshape(shape) if fits else np.empty(shape, packing.kind)
-        left, ranks = distance.left(rows.frames), torch.from_numpy(packing.ranks(rows.ranks))[:, None]
-        into = torch.from_numpy(packed)
-        for top in range(0, shape[0], _TILE):
-            for first in range(0, shape[1], _TILE):
-                down, along = slice(top, top + _TILE), slice(first, first + _TILE)
-                whole = packing.whole(distance.between(left[down], columns.right[along]))
-                torch.add(torch.from_numpy(whole), ranks[down], out=into[down, along])
-        return packed
+    def of(self, size: int) -> np.ndarray:
+        """Return so many numbers; those returned before may be overwritten."""
+        return self._memory[:size] if size <= len(self._memory) else np.empty(size, self._memory.dtype)
 
-    def clear(self) -> None:
-        """Begin anew: what was filled before may be overwritten."""
-        self._taken = 0
+
+def fill(
+    left: Tensor, right: Tensor, distance: FrameDistance, packing: Packing, *, ranks: Tensor, into: Tensor
+) -> None:
+    """Put the packed distances between all frames of two sides into (F, G).
+
+    Args:
+        left: What stands for the frames (F, ...) of the first.
+        right: What stands for the frames (G, ...) of the second.
+        distance: Between frames.
+        packing: What packs them.
+        ranks: (F, 1), `Packing.ranks` of the first.
+        into: (F, G).
+    """
+    for top in range(0, into.shape[0], _TILE):
+        for first in range(0, into.shape[1], _TILE):
+            down, along = slice(top, top + _TILE), slice(first, first + _TILE)
+            whole = packing.whole(distance.between(left[down], right[along]))
+            torch.add(whole, ranks[down], out=into[down, along])

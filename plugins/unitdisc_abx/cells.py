@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from unitdisc_abx.tokens import Token
 
+_Lists = dict[int, dict[int, dict[int, list[int]]]]
+"""Tokens by context, speaker and label."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -58,13 +61,9 @@ def groups(
 ) -> Iterator[Group]:
     """Yield the groups of tokens that stand in an order of their own; the draws depend on it and the seed alone."""
     draw = np.random.Generator(np.random.PCG64(limits.seed))
-    labels = _numbers([token.label for token in tokens])
-    speakers = _numbers([token.speaker for token in tokens])
-    contexts = _numbers([token.context if context == "within" else () for token in tokens])
-    taken = _lists(np.stack([contexts, speakers, labels], axis=1), limits.group, draw)
-    by_context: dict[int, dict[int, dict[int, np.ndarray]]] = {}
-    for (where, who, label), found in taken.items():
-        by_context.setdefault(where, {}).setdefault(who, {})[label] = found
+    by_context = _lists(tokens, context)
+    if limits.group is not None:
+        _thin_out(by_context, limits.group, draw)
     for by_speaker in by_context.values():
         for who, by_label in by_speaker.items():
             if len(by_label) > 1:
@@ -73,7 +72,7 @@ def groups(
                 )
                 yield Group(
                     who,
-                    np.concatenate(list(by_label.values())),
+                    np.array([token for found in by_label.values() for token in found]),
                     np.array(list(by_label)),
                     np.cumsum([0, *(len(found) for found in by_label.values())])[:-1],
                     chosen,
@@ -81,32 +80,41 @@ def groups(
                 )
 
 
-def _numbers(values: Sequence[Hashable]) -> np.ndarray:
-    """Return the place (N,) of each value among the different ones in ascending order."""
-    places = {value: place for place, value in enumerate(sorted(set(values)))}  # type: ignore[type-var]
-    return np.array([places[value] for value in values], np.int64)
-
-
-def _lists(
-    keys: np.ndarray, most: int | None, draw: np.random.Generator
-) -> dict[tuple[int, ...], np.ndarray]:
-    """Return the rows at which each different row of ``keys`` (N, W) stands, in ascending order of both."""
-    order = np.lexsort(keys.T[::-1])
-    edges = np.flatnonzero(np.any(np.diff(keys[order], axis=0), axis=1)) + 1
-    found = {}
-    for rows in np.split(order, edges):
-        kept = rows if most is None or len(rows) <= most else np.sort(draw.choice(rows, most, replace=False))
-        found[tuple(keys[rows[0]].tolist())] = kept
+def _lists(tokens: Sequence[Token], context: Literal["within", "any"]) -> _Lists:
+    """Return the tokens by context, speaker and label, all in ascending order."""
+    contexts = _numbers([token.context if context == "within" else () for token in tokens])
+    speakers = _numbers([token.speaker for token in tokens])
+    labels = _numbers([token.label for token in tokens])
+    found: _Lists = {}
+    keys = list(zip(contexts, speakers, labels, strict=True))
+    for place in sorted(range(len(keys)), key=keys.__getitem__):
+        where, who, label = keys[place]
+        found.setdefault(where, {}).setdefault(who, {}).setdefault(label, []).append(place)
     return found
 
 
-def _own(by_label: dict[int, np.ndarray]) -> list[tuple[int, np.ndarray]]:
+def _numbers(values: Sequence[Hashable]) -> list[int]:
+    """Return the place of each value among the different ones in ascending order."""
+    places = {value: place for place, value in enumerate(sorted(set(values)))}  # type: ignore[type-var]
+    return [places[value] for value in values]
+
+
+def _thin_out(lists: _Lists, most: int, draw: np.random.Generator) -> None:
+    """Keep ``most`` tokens of each list."""
+    for by_speaker in lists.values():
+        for by_label in by_speaker.values():
+            for label, found in by_label.items():
+                if len(found) > most:
+                    by_label[label] = np.sort(draw.choice(found, most, replace=False)).tolist()
+
+
+def _own(by_label: dict[int, list[int]]) -> list[tuple[int, np.ndarray]]:
     """Return the X within a speaker: every label of which there is another token to be A."""
-    return [(place, found) for place, found in enumerate(by_label.values()) if len(found) > 1]
+    return [(place, np.array(found)) for place, found in enumerate(by_label.values()) if len(found) > 1]
 
 
 def _others(
-    by_speaker: dict[int, dict[int, np.ndarray]], who: int, most: int | None, draw: np.random.Generator
+    by_speaker: dict[int, dict[int, list[int]]], who: int, most: int | None, draw: np.random.Generator
 ) -> list[tuple[int, np.ndarray]]:
     """Return the X across speakers: every label from ``most`` of the other speakers who have it."""
     chosen = []
@@ -114,5 +122,5 @@ def _others(
         others = [found[label] for other, found in by_speaker.items() if other != who and label in found]
         if most is not None and len(others) > most:
             others = [others[index] for index in np.sort(draw.choice(len(others), most, replace=False))]
-        chosen += [(place, found) for found in others]
+        chosen += [(place, np.array(found)) for found in others]
     return chosen

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -12,21 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from unitdisc_abx.alignment import Packing, align, align_table
-from unitdisc_abx.blocks import Room, batches
+from unitdisc_abx.alignment import Packing, align_table
+from unitdisc_abx.blocks import Room, batches, fill
 from unitdisc_abx.frame_distances import Identical
+from unitdisc_abx.small_blocks import align_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from unitdisc_abx.blocks import Block, Frames, Part, Side
+    from unitdisc_abx.blocks import Block, Frames
     from unitdisc_abx.cells import Group
     from unitdisc_abx.frame_distances import FrameDistance
     from unitdisc_abx.means import Score
-
-
-_TOGETHER = 2**15
-"""Numbers of a diagonal over the pairs of equal lengths that are aligned at once."""
 
 
 def score(groups: Iterable[Group], frames: Frames, distance: FrameDistance, into: Score) -> None:
@@ -42,7 +38,6 @@ def score(groups: Iterable[Group], frames: Frames, distance: FrameDistance, into
         try:
             return _won(batch, room, frames, distance, packing)
         finally:
-            room.clear()
             rooms.put(room)
 
     for batch, found in _in_turn(won, batches(groups, frames, distance)):
@@ -83,62 +78,28 @@ def _won(
     blocks: list[Block], room: Room, frames: Frames, distance: FrameDistance, packing: Packing
 ) -> list[np.ndarray]:
     """Align the pairs of the blocks, and count what each row wins against each label."""
-    apart = [np.empty((len(block.rows), len(block.group.columns))) for block in blocks]
-    small: dict[tuple[int, int], list[Panel]] = {}
     with torch.inference_mode():
-        for block, into in sorted(zip(blocks, apart, strict=True), key=lambda pair: pair[0].is_small):
-            rows = frames.of(block.rows, by_length=block.is_small)
-            for columns in block.columns:
-                packed = room.fill(rows, columns, distance, packing)
-                if block.is_small:
-                    for panel in _panels(packed, rows, columns, into):
-                        small.setdefault(panel.packed.shape[:2], []).append(panel)
-                else:
-                    down, along = rows.stretches[0], columns.side.stretches[0]
-                    found = align_table(packed, down.steps, along.steps, packing)
-                    into[down.tokens[:, None], columns.places[along.tokens]] = found
-                    room.clear()  # nothing small is there yet
-    for alike in small.values():
-        _align_panels(alike, packing)
+        if blocks[0].is_small:
+            apart = align_small(blocks, room, frames, distance, packing)
+        else:
+            apart = [_align_large(block, room, frames, distance, packing) for block in blocks]
     return [_count(block, distances) for block, distances in zip(blocks, apart, strict=True)]
 
 
-@dataclass(frozen=True)
-class Panel:
-    """Pairs of tokens of the same two lengths.
-
-    Args:
-        packed: (N, M, P), distances between their frames.
-        into: Where the distances of the tokens belong.
-        rows: (R,) the first tokens there.
-        columns: (P / R,) the second.
-    """
-
-    packed: np.ndarray
-    into: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
-
-
-def _panels(packed: np.ndarray, rows: Side, columns: Part, into: np.ndarray) -> Iterator[Panel]:
-    for some in rows.stretches:
-        height, count = len(some.steps.counts), len(some.tokens)
-        stripe = packed[some.steps.starts[0] :][: height * count]
-        for others in columns.side.stretches:
-            width, left = len(others.steps.counts), others.steps.starts[0]
-            part = stripe[:, left : left + width * len(others.tokens)]
-            table = part.reshape(height, count, width, -1).transpose(0, 2, 1, 3)
-            yield Panel(table.reshape(height, width, -1), into, some.tokens, columns.places[others.tokens])
-
-
-def _align_panels(alike: list[Panel], packing: Packing) -> None:
-    """Align panels of the same two lengths together, in parts that fit into a core's cache."""
-    packed = np.concatenate([panel.packed for panel in alike], axis=2)
-    size = max(1, _TOGETHER // min(packed.shape[:2]))
-    parts = [align(packed[:, :, first : first + size], packing) for first in range(0, packed.shape[2], size)]
-    edges = np.cumsum([panel.packed.shape[2] for panel in alike])[:-1]
-    for panel, own in zip(alike, np.split(np.concatenate(parts), edges), strict=True):
-        panel.into[panel.rows[:, None], panel.columns] = own.reshape(len(panel.rows), -1)
+def _align_large(
+    block: Block, room: Room, frames: Frames, distance: FrameDistance, packing: Packing
+) -> np.ndarray:
+    """Return the distances (R, M) of the rows from the columns."""
+    found = np.empty((len(block.rows), len(block.group.columns)))
+    rows = frames.of(block.rows)
+    left, ranks = distance.left(rows.frames), packing.ranks(rows.ranks)
+    for columns in block.columns:
+        shape = len(left), len(columns.right)
+        packed = room.of(shape[0] * shape[1]).reshape(shape)
+        fill(left, columns.right, distance, packing, ranks=ranks, into=torch.from_numpy(packed))
+        places = columns.places[columns.side.order]
+        found[rows.order[:, None], places] = align_table(packed, rows.steps, columns.side.steps, packing)
+    return found
 
 
 def _count(block: Block, distances: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Slicing = Literal["standard", "librilight"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Token:
     """One token of a category.
 

@@ -12,7 +12,7 @@ import torch
 from tests.plugins import abx_oracle as oracle
 from tests.plugins.metric_oracles import score
 from tests.plugins.test_abx import speech
-from unitdisc_abx import blocks, scoring
+from unitdisc_abx import blocks, small_blocks
 from unitdisc_abx.abx import ABX
 from unitdisc_abx.alignment import Packing, align
 from unitdisc_abx.frame_distances import frame_distance
@@ -28,8 +28,8 @@ def aligned(costs: np.ndarray) -> np.ndarray:
     """Return the distance of each of the pairs whose frame distances are (P, N, M)."""
     is_binary = costs.dtype == bool
     packing = Packing(float(costs.max()), max(costs.shape[1:]), is_binary=is_binary)
-    packed = packing.whole(torch.from_numpy(costs.copy())) + packing.ranks(np.arange(costs.shape[1]))[:, None]
-    return align(packed.transpose(1, 2, 0), packing)
+    packed = packing.whole(torch.from_numpy(costs.copy())) + packing.ranks(np.arange(costs.shape[1]))
+    return align(packed.numpy().transpose(1, 2, 0), packing)
 
 
 @pytest.mark.parametrize("kind", ["units", "vectors"])
@@ -113,14 +113,21 @@ def test_frames_of_zeros_are_far_or_on_the_diagonal() -> None:
 
 @pytest.mark.parametrize(
     "limits",
-    [(1, 1, 1, 1, 1), (300, 7, 1, 30, 10), (2**12, 2**8, 20, 2**5, 2**15), (2**22, 2**8, 2**20, 1, 1)],
+    [
+        (1, 1, 1, 1, 1, 1),
+        (300, 7, 1, 30, 300, 10),
+        (2**12, 2**8, 20, 2**5, 2**10, 2**15),
+        (2**22, 2**8, 2**20, 1, 2**22, 1),
+    ],
 )
 @pytest.mark.parametrize("threads", [1, 3])
 def test_sizes_of_blocks_and_threads_change_nothing(
     threads: int, limits: tuple[int, ...], monkeypatch
 ) -> None:
     split = speech(5, stride=1)
-    sizes = [(blocks, name) for name in ("_BATCH", "_TILE", "_FEW", "_ROWS")] + [(scoring, "_TOGETHER")]
+    sizes = [(blocks, name) for name in ("_BATCH", "_TILE", "_FEW", "_ROWS", "_SMALL")] + [
+        (small_blocks, "_TOGETHER")
+    ]
     for speaker in ("within", "across"):
         options = {
             "target": "phones",

@@ -1,0 +1,136 @@
+"""Blocks of few pairs: all pairs of equal lengths are aligned at once, whichever block they are of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from unitdisc_abx.alignment import align
+from unitdisc_abx.blocks import fill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unitdisc_abx.alignment import Packing
+    from unitdisc_abx.blocks import Block, Frames, Room
+    from unitdisc_abx.frame_distances import FrameDistance
+
+_TOGETHER = 2**15
+"""Numbers of a diagonal over the pairs that are aligned at once, so that three of them stay in a core's cache."""
+
+
+def align_small(
+    blocks: list[Block], room: Room, frames: Frames, distance: FrameDistance, packing: Packing
+) -> list[np.ndarray]:
+    """Return the distances (R, M) of the rows of each block from the columns of its group."""
+    rows = Sides.of([block.rows for block in blocks], frames)
+    columns = Sides.of([block.group.columns for block in blocks], frames)
+    starts = np.append(0, np.cumsum(rows.sizes * columns.sizes))
+    packed = room.of(int(starts[-1]))
+    _fill(rows, columns, distance, packing, starts=starts.tolist(), into=torch.from_numpy(packed))
+    pairs = Pairs.of(rows, columns, starts)
+    found = np.empty(len(pairs.starts))
+    for chosen, shape in pairs.alike():
+        down, along = (np.arange(size)[:, None] for size in shape)
+        lines = pairs.starts[chosen] + down * pairs.strides[chosen]
+        found[chosen] = align(packed.take(lines[:, None] + along), packing)
+    parts = np.split(found, np.cumsum(rows.counts * columns.counts)[:-1])
+    return [part.reshape(len(block.rows), -1) for block, part in zip(blocks, parts, strict=True)]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The rows or the columns of many blocks, one behind the other.
+
+    Args:
+        frames: (F, D), those of all tokens.
+        ranks: (F,) int64, the place of each in its token.
+        lengths: (N,) int64, how many frames each token has.
+        starts: (N,) int64, where the first frame of each token is in its block.
+        counts: (B,) int64, how many tokens each block has.
+        sizes: (B,) int64, how many frames.
+    """
+
+    frames: torch.Tensor
+    ranks: np.ndarray
+    lengths: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def of(cls, tokens: list[np.ndarray], frames: Frames) -> Sides:
+        """Gather the tokens of the blocks."""
+        together = np.concatenate(tokens)
+        counts = np.array([len(some) for some in tokens])
+        firsts = np.cumsum(counts) - counts
+        lengths = frames.lengths[together]
+        values, ranks, starts = frames.one_by_one(together)
+        within = starts - np.repeat(starts[firsts], counts)
+        return cls(values, ranks, lengths, within, counts, np.add.reduceat(lengths, firsts))
+
+
+def _fill(
+    rows: Sides,
+    columns: Sides,
+    distance: FrameDistance,
+    packing: Packing,
+    *,
+    starts: list[int],
+    into: torch.Tensor,
+) -> None:
+    """Put the distances between the frames of each block, row by row, where it starts."""
+    left, right = distance.left(rows.frames), distance.right(columns.frames)
+    ranks = packing.ranks(rows.ranks)
+    top = first = 0
+    for height, width, (start, stop) in zip(
+        rows.sizes.tolist(), columns.sizes.tolist(), pairwise(starts), strict=True
+    ):
+        down, along = slice(top, top + height), slice(first, first + width)
+        table = into[start:stop].view(height, width)
+        fill(left[down], right[along], distance, packing, ranks=ranks[down], into=table)
+        top, first = down.stop, along.stop
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """All pairs of rows and columns of the blocks, row by row.
+
+    Args:
+        starts: (P,) int64, where the distance between the first frames of both lies.
+        strides: (P,) int64, how far behind it that of the row's second frame lies.
+        heights: (P,) int64, frames of the row's token.
+        widths: (P,) int64, frames of the column's token.
+    """
+
+    starts: np.ndarray
+    strides: np.ndarray
+    heights: np.ndarray
+    widths: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sides, columns: Sides, starts: np.ndarray) -> Pairs:
+        """Combine the rows and the columns of blocks that start so."""
+        numbers = rows.counts * columns.counts
+        block = np.repeat(np.arange(len(numbers)), numbers)
+        place = np.arange(len(block)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+        row, column = np.divmod(place, columns.counts[block])
+        row += (np.cumsum(rows.counts) - rows.counts)[block]
+        column += (np.cumsum(columns.counts) - columns.counts)[block]
+        strides = columns.sizes[block]
+        begin = starts[block] + rows.starts[row] * strides + columns.starts[column]
+        return cls(begin, strides, rows.lengths[row], columns.lengths[column])
+
+    def alike(self) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+        """Yield the numbers of pairs (N,) of the same two lengths, as many as are aligned at once, and these."""
+        kind = self.heights * (int(self.widths.max()) + 1) + self.widths
+        order = np.argsort(kind, kind="stable")
+        for chosen in np.split(order, np.flatnonzero(np.diff(kind[order])) + 1):
+            shape = int(self.heights[chosen[0]]), int(self.widths[chosen[0]])
+            size = max(1, _TOGETHER // min(shape))
+            for first in range(0, len(chosen), size):
+                yield chosen[first : first + size], shape
