@@ -113,7 +113,9 @@ class Steps:
     counts: list[int]
 
 
-def align_table(packed: np.ndarray, rows: Steps, columns: Steps, packing: Packing) -> np.ndarray:
+def align_table(
+    packed: np.ndarray, rows: Steps, columns: Steps, packing: Packing, *, columns_first: bool = False
+) -> np.ndarray:
     """Return (R, C) float64, what `align` finds for R sequences beside C others, of whatever lengths.
 
     The pairs that have a cell (n, m) are the first of both, so all of them take a step together.
@@ -123,11 +125,15 @@ def align_table(packed: np.ndarray, rows: Steps, columns: Steps, packing: Packin
         rows: Where the frames of the first sequences lie.
         columns: Where those of the second lie.
         packing: What packed them.
+        columns_first: Whether the columns are the first sequences, for the paths that are preferred.
     """
     found = np.empty((rows.counts[0], columns.counts[0]), packed.dtype)
     above, here = (
         [np.empty((rows.counts[0], width), packed.dtype) for width in columns.counts] for _ in range(2)
     )
+    # What is added to a path from above, so that it beats one from the left, and to both, so that they lose to a
+    # path over both, which is a frame before the second.
+    ahead, behind = (-2 * packing.worse, 3 * packing.worse) if columns_first else (0, 2 * packing.worse)
     for n, (top, height) in enumerate(zip(rows.starts, rows.counts, strict=True)):
         shorter = rows.counts[n + 1] if n + 1 < len(rows.counts) else 0
         stripe = packed[top : top + height]
@@ -135,10 +141,9 @@ def align_table(packed: np.ndarray, rows: Steps, columns: Steps, packing: Packin
             cell = here[m][:height]
             cost = stripe[:, left : left + width]
             if n and m:
-                np.minimum(above[m][:height], here[m - 1][:height, :width], out=cell)
-                cell += (
-                    2 * packing.worse
-                )  # so that they lose to a path over both, which is a frame before the second
+                over = np.add(above[m][:height], ahead, out=cell) if ahead else above[m][:height]
+                np.minimum(over, here[m - 1][:height, :width], out=cell)
+                cell += behind
                 np.minimum(cell, above[m - 1][:height, :width], out=cell)
                 cell &= packing.clear
                 cell += cost

@@ -32,6 +32,9 @@ that threads wait for each other."""
 _TILE = 2**9
 """Frames on both sides whose distances are found at once, so that all that is done to them stays in a core's cache."""
 
+_SQUARE = 2**12
+"""Tokens of a group whose distances from each other are all held at once."""
+
 _FEW = 2**12
 """Pairs of a block, below which those of equal lengths are aligned together with those of other blocks."""
 
@@ -96,9 +99,12 @@ class Block:
         group: The group.
         columns: All columns, in parts; none where the block is small, all of its group and of few pairs.
         rows: (R,) int64, tokens.
-        queries: (R,) int64, to which X of the group each belongs, in ascending order.
+        queries: (R,) int64, to which X of the group each belongs, -1 for none.
         num_cells: How many distances between frames it takes.
         is_last: Whether nothing of the group is left.
+        square: Distances (M, M) of the columns of the group from each other, where X are the A themselves. Then
+            ``columns`` are those that are not among the rows of earlier blocks; what is found holds both ways.
+        places: (R,) int64, which of the columns the rows are, where there is a ``square``.
     """
 
     group: Group
@@ -107,6 +113,8 @@ class Block:
     queries: np.ndarray
     num_cells: int
     is_last: bool
+    square: np.ndarray | None = None
+    places: np.ndarray | None = None
 
     @property
     def is_small(self) -> bool:
@@ -157,14 +165,38 @@ def _blocks(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[B
     if len(rows) * len(widths) < _FEW and num_cells <= _SMALL:
         yield Block(group, [], rows, queries, num_cells, is_last=True)
         return
+    if group.is_within and len(widths) <= _SQUARE:
+        yield from _square(group, frames, distance)
+        return
     order = np.argsort(-widths, kind="stable")
-    columns = []
-    for part in _parts(widths[order], _BATCH // _ROWS):
-        side = frames.of(group.columns[order[part]])
-        columns.append(Part(order[part], side, distance.right(side.frames)))
+    columns = list(_columns(group, order, frames, distance))
     for part in _parts(lengths, _ROWS):
         num_cells = int(lengths[part].sum() * widths.sum())
         yield Block(group, columns, rows[part], queries[part], num_cells, is_last=part.stop == len(rows))
+
+
+def _square(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[Block]:
+    """Yield blocks that find the distance of A from X with that of X from A, whose frames are as far apart."""
+    widths = frames.lengths[group.columns]
+    order = np.argsort(-widths, kind="stable")
+    queries = np.full(len(order), -1)
+    for query, (label, tokens) in enumerate(group.queries):
+        queries[group.starts[label] :][: len(tokens)] = query
+    square = np.empty((len(order), len(order)))
+    for part in _parts(widths[order], _ROWS):
+        places, rest = order[part], order[part.start :]
+        num_cells = int(widths[places].sum() * widths[rest].sum())
+        columns = list(_columns(group, rest, frames, distance))
+        is_last = part.stop == len(order)
+        rows = group.columns[places]
+        yield Block(group, columns, rows, queries[places], num_cells, is_last, square, places)
+
+
+def _columns(group: Group, places: np.ndarray, frames: Frames, distance: FrameDistance) -> Iterator[Part]:
+    """Yield columns at these places, longest token first, in parts."""
+    for part in _parts(frames.lengths[group.columns[places]], _BATCH // _ROWS):
+        side = frames.of(group.columns[places[part]])
+        yield Part(places[part], side, distance.right(side.frames))
 
 
 def _parts(lengths: np.ndarray, most: int) -> Iterator[slice]:

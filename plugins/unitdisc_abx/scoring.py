@@ -41,12 +41,14 @@ def score(groups: Iterable[Group], frames: Frames, distance: FrameDistance, into
             rooms.put(room)
 
     for batch, found in _in_turn(won, batches(groups, frames, distance)):
-        for block, own in zip(batch, found, strict=True):
+        for block, counted in zip(batch, found, strict=True):
             if wins is None:
-                wins = np.zeros((len(block.group.queries), len(block.group.labels)))
+                wins = np.zeros((len(block.group.queries) + 1, len(block.group.labels)))
+            # The rows of a square are whole when all blocks before this one are done.
+            own = counted if block.square is None else _count(block, block.square[block.places])
             np.add.at(wins, block.queries, own)
             if block.is_last:
-                into.add(block.group, wins)
+                into.add(block.group, wins[:-1])  # without those of no X
                 wins = None
 
 
@@ -83,22 +85,30 @@ def _won(
             apart = align_small(blocks, room, frames, distance, packing)
         else:
             apart = [_align_large(block, room, frames, distance, packing) for block in blocks]
-    return [_count(block, distances) for block, distances in zip(blocks, apart, strict=True)]
+    return [
+        _count(block, distances) if block.square is None else distances
+        for block, distances in zip(blocks, apart, strict=True)
+    ]
 
 
 def _align_large(
     block: Block, room: Room, frames: Frames, distance: FrameDistance, packing: Packing
 ) -> np.ndarray:
-    """Return the distances (R, M) of the rows from the columns."""
-    found = np.empty((len(block.rows), len(block.group.columns)))
+    """Return the distances (R, M) of the rows from the columns, or put those of both ways into the square."""
+    found = np.empty((len(block.rows), len(block.group.columns))) if block.square is None else block.square
     rows = frames.of(block.rows)
+    down = rows.order[:, None] if block.places is None else block.places[rows.order, None]
     left, ranks = distance.left(rows.frames), packing.ranks(rows.ranks)
     for columns in block.columns:
         shape = len(left), len(columns.right)
         packed = room.of(shape[0] * shape[1]).reshape(shape)
         fill(left, columns.right, distance, packing, ranks=ranks, into=torch.from_numpy(packed))
         places = columns.places[columns.side.order]
-        found[rows.order[:, None], places] = align_table(packed, rows.steps, columns.side.steps, packing)
+        found[down, places] = align_table(packed, rows.steps, columns.side.steps, packing)
+        if block.square is not None:
+            found[places, down] = align_table(
+                packed, rows.steps, columns.side.steps, packing, columns_first=True
+            )
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.plugins.metric_oracles import score
 from tests.plugins.test_abx import speech
 from unitdisc_abx import blocks, small_blocks
 from unitdisc_abx.abx import ABX
-from unitdisc_abx.alignment import Packing, align
+from unitdisc_abx.alignment import Packing, Steps, align, align_table
 from unitdisc_abx.frame_distances import frame_distance
 
 NAMES = {
@@ -111,27 +112,60 @@ def test_frames_of_zeros_are_far_or_on_the_diagonal() -> None:
     assert found == pytest.approx([0, angle, math.pi - angle, 0], abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["units", "vectors"])
+def test_a_table_of_pairs_holds_the_distances_both_ways(kind: str) -> None:
+    draw = np.random.default_rng(0)
+    down, along = [6] * 8 + [5] * 8 + [3, 1], [7] * 6 + [4] * 6 + [2, 1]
+    costs = draw.random((sum(down), sum(along)))
+    if kind == "units":
+        costs = costs < 0.5
+    packing = Packing(1, 7, is_binary=kind == "units")
+    rows, columns = steps(down), steps(along)
+    packed = packing.whole(torch.from_numpy(costs.copy())) + packing.ranks(rows[1])
+    tables = {
+        way: align_table(packed.numpy(), rows[0], columns[0], packing, columns_first=way)
+        for way in (False, True)
+    }
+    for (i, n), (j, m) in product(enumerate(down), enumerate(along)):
+        own = costs[np.ix_(frames_of(rows[0], i, n), frames_of(columns[0], j, m))]
+        assert tables[False][i, j] == pytest.approx(float(oracle.warp(own.tolist())), abs=2e-9)
+        assert tables[True][i, j] == pytest.approx(float(oracle.warp(own.T.tolist())), abs=2e-9)
+    assert kind == "vectors" or (tables[False] != tables[True]).any()
+
+
+def steps(lengths: list[int]) -> tuple[Steps, np.ndarray]:
+    """Return where the frames of sequences lie, longest first, and the place of each frame in its sequence."""
+    counts = [sum(length > n for length in lengths) for n in range(lengths[0])]
+    return Steps([0, *np.cumsum(counts)[:-1].tolist()], counts), np.repeat(np.arange(len(counts)), counts)
+
+
+def frames_of(where: Steps, sequence: int, length: int) -> list[int]:
+    """Return where the frames of one sequence lie."""
+    return [start + sequence for start in where.starts[:length]]
+
+
+@pytest.mark.parametrize("on", ["units", "latents"])
 @pytest.mark.parametrize(
     "limits",
     [
-        (1, 1, 1, 1, 1, 1),
-        (300, 7, 1, 30, 300, 10),
-        (2**12, 2**8, 20, 2**5, 2**10, 2**15),
-        (2**22, 2**8, 2**20, 1, 2**22, 1),
+        (1, 1, 1, 1, 1, 1, 0),
+        (300, 7, 1, 30, 300, 10, 100),
+        (2**12, 2**8, 20, 2**5, 2**10, 2**15, 2**12),
+        (2**22, 2**8, 2**20, 1, 2**22, 1, 0),
+        (2**22, 2**8, 1, 1, 1, 1, 2**12),
     ],
 )
 @pytest.mark.parametrize("threads", [1, 3])
 def test_sizes_of_blocks_and_threads_change_nothing(
-    threads: int, limits: tuple[int, ...], monkeypatch
+    threads: int, limits: tuple[int, ...], on: str, monkeypatch
 ) -> None:
     split = speech(5, stride=1)
-    sizes = [(blocks, name) for name in ("_BATCH", "_TILE", "_FEW", "_ROWS", "_SMALL")] + [
-        (small_blocks, "_TOGETHER")
-    ]
+    names = ("_BATCH", "_TILE", "_FEW", "_ROWS", "_SMALL")
+    sizes = [*((blocks, name) for name in names), (small_blocks, "_TOGETHER"), (blocks, "_SQUARE")]
     for speaker in ("within", "across"):
         options = {
             "target": "phones",
-            "on": "latents",
+            "on": on,
             "context": "any",
             "field": "writer",
             "speaker": speaker,
