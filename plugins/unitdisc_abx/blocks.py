@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _BATCH = 2**22
 """Frame distances that a thread holds; those of two tokens may be more."""
 
-_SMALL = 2**20
+_SMALL = 2**22
 """Frame distances of the small blocks that a thread takes at once, so that each thread finds some."""
 
 _ROWS = 2**10
@@ -64,14 +64,6 @@ class Frames:
         frames = np.concatenate([first[:count] + n for n, count in enumerate(counts)])
         ranks = np.repeat(np.arange(len(counts)), counts)
         return Side(self.values[torch.from_numpy(frames)], ranks, order, Steps(starts, counts))
-
-    def one_by_one(self, tokens: np.ndarray) -> tuple[Tensor, np.ndarray, np.ndarray]:
-        """Return the frames (F, D) of these tokens (N,), their places in their tokens (F,), and where each begins."""
-        lengths = self.lengths[tokens]
-        edges = np.append(0, np.cumsum(lengths))
-        ranks = np.arange(edges[-1]) - np.repeat(edges[:-1], lengths)
-        frames = np.repeat(self.starts[tokens], lengths) + ranks
-        return self.values[torch.from_numpy(frames)], ranks, edges[:-1]
 
 
 @dataclass(frozen=True)
@@ -170,7 +162,7 @@ def _blocks(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[B
         return
     order = np.argsort(-widths, kind="stable")
     columns = list(_columns(group, order, frames, distance))
-    for part in _parts(lengths, _ROWS):
+    for part in parts(lengths, _ROWS):
         num_cells = int(lengths[part].sum() * widths.sum())
         yield Block(group, columns, rows[part], queries[part], num_cells, is_last=part.stop == len(rows))
 
@@ -183,7 +175,7 @@ def _square(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[B
     for query, (label, tokens) in enumerate(group.queries):
         queries[group.starts[label] :][: len(tokens)] = query
     square = np.empty((len(order), len(order)))
-    for part in _parts(widths[order], _ROWS):
+    for part in parts(widths[order], _ROWS):
         places, rest = order[part], order[part.start :]
         num_cells = int(widths[places].sum() * widths[rest].sum())
         columns = list(_columns(group, rest, frames, distance))
@@ -194,13 +186,13 @@ def _square(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[B
 
 def _columns(group: Group, places: np.ndarray, frames: Frames, distance: FrameDistance) -> Iterator[Part]:
     """Yield columns at these places, longest token first, in parts."""
-    for part in _parts(frames.lengths[group.columns[places]], _BATCH // _ROWS):
+    for part in parts(frames.lengths[group.columns[places]], _BATCH // _ROWS):
         side = frames.of(group.columns[places[part]])
         yield Part(places[part], side, distance.right(side.frames))
 
 
-def _parts(lengths: np.ndarray, most: int) -> Iterator[slice]:
-    """Yield which tokens stand together, at most so many frames or one token."""
+def parts(lengths: np.ndarray, most: int) -> Iterator[slice]:
+    """Yield which of some things of these lengths (N,) stand together, at most so long or one alone."""
     ends = np.cumsum(lengths)
     first = 0
     while first < len(lengths):

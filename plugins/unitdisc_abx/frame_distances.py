@@ -67,13 +67,15 @@ class Angular(FrameDistance):
 
     def left(self, frames: Tensor) -> Tensor:
         """Return frames of length 1 with a number more, whose products push frames of zeros to the ends."""
-        frames = frames.double()
-        lengths = frames.norm(dim=1, keepdim=True)
+        sides = torch.empty(len(frames), frames.shape[1] + 1, dtype=torch.float64)
+        directions = sides[:, :-1].copy_(frames)
+        lengths = directions.norm(dim=1, keepdim=True)
         is_zero = lengths == 0
-        directions = torch.where(is_zero, 1 / math.sqrt(frames.shape[1]), frames / lengths)
+        directions /= lengths
+        directions.masked_fill_(is_zero, 1 / math.sqrt(frames.shape[1]))
         # 1e-9 * -1e10 is below any cosine, 1e20 above, and 1e-18 is lost beside a cosine.
-        border = torch.where(is_zero, -1e10, 1e-9) * self.is_far
-        return torch.cat([directions, border], dim=1)
+        sides[:, -1:] = torch.where(is_zero, -1e10, 1e-9) * self.is_far
+        return sides
 
     def right(self, frames: Tensor) -> Tensor:
         """Return the same."""

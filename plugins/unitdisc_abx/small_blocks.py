@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from unitdisc_abx.alignment import align
-from unitdisc_abx.blocks import fill
+from unitdisc_abx.blocks import fill, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 _TOGETHER = 2**15
 """Numbers of a diagonal over the pairs that are aligned at once, so that three of them stay in a core's cache."""
 
+_CONVERTED = 2**12
+"""Frames for which what stands for them in distances is made at once, so that it stays in a core's cache."""
+
 
 def align_small(
     blocks: list[Block], room: Room, frames: Frames, distance: FrameDistance, packing: Packing
@@ -31,15 +33,15 @@ def align_small(
     columns = Sides.of([block.group.columns for block in blocks], frames)
     starts = np.append(0, np.cumsum(rows.sizes * columns.sizes))
     packed = room.of(int(starts[-1]))
-    _fill(rows, columns, distance, packing, starts=starts.tolist(), into=torch.from_numpy(packed))
+    _fill(rows, columns, frames.values, distance, packing, into=torch.from_numpy(packed))
     pairs = Pairs.of(rows, columns, starts)
     found = np.empty(len(pairs.starts))
     for chosen, shape in pairs.alike():
         down, along = (np.arange(size)[:, None] for size in shape)
         lines = pairs.starts[chosen] + down * pairs.strides[chosen]
         found[chosen] = align(packed.take(lines[:, None] + along), packing)
-    parts = np.split(found, np.cumsum(rows.counts * columns.counts)[:-1])
-    return [part.reshape(len(block.rows), -1) for block, part in zip(blocks, parts, strict=True)]
+    tables = np.split(found, np.cumsum(rows.counts * columns.counts)[:-1])
+    return [table.reshape(len(block.rows), -1) for block, table in zip(blocks, tables, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,20 @@ class Sides:
     """The rows or the columns of many blocks, one behind the other.
 
     Args:
-        frames: (F, D), those of all tokens.
-        ranks: (F,) int64, the place of each in its token.
         lengths: (N,) int64, how many frames each token has.
-        starts: (N,) int64, where the first frame of each token is in its block.
+        starts: (N,) int64, where the first of them is in its block.
         counts: (B,) int64, how many tokens each block has.
         sizes: (B,) int64, how many frames.
+        frames: (F,) int64, numbers of the frames.
+        ranks: (F,) int64, the place of each in its token.
     """
 
-    frames: torch.Tensor
-    ranks: np.ndarray
     lengths: np.ndarray
     starts: np.ndarray
     counts: np.ndarray
     sizes: np.ndarray
+    frames: np.ndarray
+    ranks: np.ndarray
 
     @classmethod
     def of(cls, tokens: list[np.ndarray], frames: Frames) -> Sides:
@@ -69,31 +71,39 @@ class Sides:
         counts = np.array([len(some) for some in tokens])
         firsts = np.cumsum(counts) - counts
         lengths = frames.lengths[together]
-        values, ranks, starts = frames.one_by_one(together)
+        starts = np.cumsum(lengths) - lengths
+        ranks = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+        places = np.repeat(frames.starts[together], lengths) + ranks
         within = starts - np.repeat(starts[firsts], counts)
-        return cls(values, ranks, lengths, within, counts, np.add.reduceat(lengths, firsts))
+        return cls(lengths, within, counts, np.add.reduceat(lengths, firsts), places, ranks)
+
+    def of_frames(self, part: slice) -> slice:
+        """Return where the frames of some blocks stand."""
+        before = int(self.sizes[: part.start].sum())
+        return slice(before, before + int(self.sizes[part].sum()))
 
 
 def _fill(
     rows: Sides,
     columns: Sides,
+    values: torch.Tensor,
     distance: FrameDistance,
     packing: Packing,
     *,
-    starts: list[int],
     into: torch.Tensor,
 ) -> None:
-    """Put the distances between the frames of each block, row by row, where it starts."""
-    left, right = distance.left(rows.frames), distance.right(columns.frames)
-    ranks = packing.ranks(rows.ranks)
-    top = first = 0
-    for height, width, (start, stop) in zip(
-        rows.sizes.tolist(), columns.sizes.tolist(), pairwise(starts), strict=True
-    ):
-        down, along = slice(top, top + height), slice(first, first + width)
-        table = into[start:stop].view(height, width)
-        fill(left[down], right[along], distance, packing, ranks=ranks[down], into=table)
-        top, first = down.stop, along.stop
+    """Put the distances between the frames of each block, row by row, one block behind the other."""
+    start = 0
+    for part in parts(rows.sizes + columns.sizes, _CONVERTED):
+        down, along = rows.of_frames(part), columns.of_frames(part)
+        heights, widths = rows.sizes[part].tolist(), columns.sizes[part].tolist()
+        left = distance.left(values[torch.from_numpy(rows.frames[down])]).split(heights)
+        right = distance.right(values[torch.from_numpy(columns.frames[along])]).split(widths)
+        ranks = packing.ranks(rows.ranks[down]).split(heights)
+        for own, others, places in zip(left, right, ranks, strict=True):
+            table = into[start:][: len(own) * len(others)].view(len(own), len(others))
+            fill(own, others, distance, packing, ranks=places, into=table)
+            start += table.numel()
 
 
 @dataclass(frozen=True)
