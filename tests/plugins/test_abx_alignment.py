@@ -13,10 +13,13 @@ import torch
 from tests.plugins import abx_oracle as oracle
 from tests.plugins.metric_oracles import score
 from tests.plugins.test_abx import speech
-from unitdisc_abx import blocks, small_blocks
+from unitdisc_abx import blocks, scoring, small_blocks
 from unitdisc_abx.abx import ABX
 from unitdisc_abx.alignment import Packing, Steps, align, align_table
+from unitdisc_abx.cells import Limits, groups
 from unitdisc_abx.frame_distances import frame_distance
+from unitdisc_abx.means import Score
+from unitdisc_abx.tokens import Token
 
 NAMES = {
     "angular": lambda p, q: math.pi * oracle.angular(p, q),
@@ -181,3 +184,25 @@ def test_sizes_of_blocks_and_threads_change_nothing(
             assert torch.get_num_threads() == threads
             torch.set_num_threads(before)
         assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dim", [40, 256])
+def test_ties_between_equal_tokens_are_kept_in_blocks_of_any_size(name: str, dim: int, monkeypatch) -> None:
+    # Quantised vectors are few, so that many tokens are equal.
+    draw = np.random.default_rng(dim)
+    codewords = torch.from_numpy(draw.normal(size=(4, dim)).astype(np.float32)).softmax(1)
+    lengths = draw.integers(1, 4, 150)
+    frames = blocks.Frames(
+        codewords[draw.integers(0, 4, lengths.sum())], np.cumsum(lengths) - lengths, lengths
+    )
+    tokens = [Token(0, 1, str(draw.integers(4)), ("", ""), "s") for _ in lengths]
+    found = []
+    for few, square in ((2**20, 0), (1, 2**12), (1, 0)):
+        monkeypatch.setattr(blocks, "_FEW", few)
+        monkeypatch.setattr(blocks, "_SQUARE", square)
+        total = Score(4, 1)
+        chosen = groups(tokens, speaker="within", context="any", limits=Limits(None, None, 0))
+        scoring.score(chosen, frames, frame_distance(name, "far"), total)
+        found.append(total.mean())
+    assert found[0] == found[1] == found[2]
