@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import shutil
 import sys
 from pathlib import Path
 
@@ -57,6 +58,31 @@ def test_it_translates_in_order_whatever_is_translated_beside(run: Run):
 def test_empty_texts_stay_empty_and_no_text_gives_none(run: Run):
     assert run.translate(["", "two dog", " \t"])[::2] == ["", ""]
     assert run.translate([]) == []
+
+
+def test_a_run_translates_where_its_data_are_not(folder: Path, run: Run, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("UNITDISC_CACHE", str(tmp_path / "cache"))
+    moved = tmp_path / "moved"
+    shutil.copytree(folder / "run", moved)
+    recipe = moved / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(str(folder / "text"), str(tmp_path / "nowhere")))
+    assert unitdisc.load(moved).translate(SENTENCES[:5]) == run.translate(SENTENCES[:5])
+    with pytest.raises(DataError, match="no such folder"):
+        _ = unitdisc.load(moved).source
+
+
+def test_a_run_that_kept_no_vocabulary_takes_that_of_its_data(folder: Path, run: Run, tmp_path: Path):
+    shutil.copytree(folder / "run", tmp_path / "run")
+    (tmp_path / "run" / "speller.model").unlink()
+    assert unitdisc.load(tmp_path / "run").translate(SENTENCES[:5]) == run.translate(SENTENCES[:5])
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model"])
+def test_a_damaged_vocabulary_is_named(folder: Path, tmp_path: Path, content: bytes):
+    shutil.copytree(folder / "run", tmp_path / "run")
+    (tmp_path / "run" / "speller.model").write_bytes(content)
+    with pytest.raises(DataError, match=r"speller\.model"):
+        unitdisc.load(tmp_path / "run").translate(SENTENCES[:1])
 
 
 def test_a_file_and_standard_input_give_what_python_gives(

@@ -14,6 +14,7 @@ from unitdisc.infer import as_units, codes_of, units_of
 from unitdisc.model import Model, build
 from unitdisc.run_folder import RunFolder, read_json
 from unitdisc.sentences import sentence_source
+from unitdisc.text_lines import read_bytes
 from unitdisc.translation import translate_texts, translator
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from unitdisc.checkpoint import Checkpoint
     from unitdisc.data import DataSource
     from unitdisc.recipe import Recipe
+    from unitdisc.sentences import SentenceSource
     from unitdisc.units import Units
 
 
@@ -62,6 +64,10 @@ class Run:
         """The run's data source, prepared. Raises `DataError` when its numbers mean other things by now."""
         source: DataSource = self.recipe.data.build()
         source.prepare()
+        self._check_symbols(source)
+        return source
+
+    def _check_symbols(self, source: DataSource) -> None:
         targets = {name: [spec.kind, list(spec.vocab)] for name, spec in source.targets.items()}
         conditions = {name: list(values) for name, values in source.conditions.items()}
         if (targets, conditions) != (self.record["targets"], self.record["conditions"]):
@@ -69,7 +75,6 @@ class Run:
                 f"{self.folder.path}: the symbols or conditions of the data are not those of training; "
                 "restore the data, or train anew with another --out"
             )
-        return source
 
     @cached_property
     def features(self) -> FeatureSpec:
@@ -131,9 +136,18 @@ class Run:
             options: As in `unitdisc.translation.translate`: ``beam=4``, ``teacher="runs/teacher"``, and so on.
         """
         translator(self.model)
-        source = sentence_source(self.source)
         batch_tokens = batch_tokens or self.recipe.evaluate.batch_frames
-        return translate_texts(self.model, source, texts, batch_tokens=batch_tokens, **options)
+        return translate_texts(self.model, self._sentences, texts, batch_tokens=batch_tokens, **options)
+
+    @cached_property
+    def _sentences(self) -> SentenceSource:
+        """What spells sentences: as the run keeps it, so that no data are read; else as the data have it."""
+        source = sentence_source(self.recipe.data.build())
+        if not self.folder.speller.exists():
+            return sentence_source(self.source)
+        source.spell_with(read_bytes(self.folder.speller), str(self.folder.speller))
+        self._check_symbols(source)
+        return source
 
     def meta(self, data_sha256: str | None = None) -> dict[str, Any]:
         """Return what a unit file must say about itself; ``data_sha256`` is of other data than the run's own."""

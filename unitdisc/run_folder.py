@@ -45,6 +45,11 @@ class RunFolder:
         return self.path / "run.json"
 
     @property
+    def speller(self) -> Path:
+        """What spells the sentences of a run that translates (`SentenceSource.speller`)."""
+        return self.path / "speller.model"
+
+    @property
     def log(self) -> Path:
         """One JSON object per logged step."""
         return self.path / "log.jsonl"

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class SentenceSource(DataSource, ABC):
-    """A data source that spells sentences of its own and of anybody else; all of it works after ``prepare``."""
+    """A data source that spells sentences of its own and of anybody else.
+
+    All of it works after ``prepare``; after `spell_with` only `sentence`, `spelled` and ``conditions`` do.
+    """
 
     @abstractmethod
     def sentence(self, text: str) -> Tensor:
@@ -25,6 +28,17 @@ class SentenceSource(DataSource, ABC):
     @abstractmethod
     def spelled(self, tokens: Tensor) -> str:
         """Return what tokens (T,) such as the inputs spell, as `Split.text` does."""
+
+    @abstractmethod
+    def speller(self) -> bytes:
+        """Return what spells sentences, which a run keeps so that it translates where its data are not."""
+
+    @abstractmethod
+    def spell_with(self, speller: bytes, name: str) -> None:
+        """Spell with what `speller` returned, read from the file ``name``, in place of ``prepare``.
+
+        Raises `DataError` where it is damaged.
+        """
 
     def check_translated(self, split: str) -> None:
         """Raise `DataError` where `write_translated` would refuse ``split``: it is asked hours before."""

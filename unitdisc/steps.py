@@ -28,6 +28,7 @@ from unitdisc.model import Model, build
 from unitdisc.report import html, png
 from unitdisc.run import Run
 from unitdisc.run_folder import RunFolder, read_json
+from unitdisc.sentences import SentenceSource
 from unitdisc.storage import write_bytes, write_text
 from unitdisc.summary import announcements
 from unitdisc.train import Trainer
@@ -288,6 +289,8 @@ def _begin(
         standardize.measure_(model.standardize, trainer.split)
     distributed.broadcast_([*model.parameters(), *model.buffers()])
     if distributed.rank() == 0:
+        if isinstance(source, SentenceSource):
+            write_bytes(folder.speller, source.speller())
         write_text(folder.record, json.dumps(run_record.facts(trainer, source, checksum), indent=1) + "\n")
     distributed.barrier()
     display.say(

@@ -101,9 +101,7 @@ class Parallel(SentenceSource):
                 f"{self.root}: data.limit names {min(unknown)!r}, which is no split (accepted: "
                 f"{', '.join(self._pairs)})"
             )
-        self.vocabulary = self._vocabulary()
-        self.vocabulary.check(self.vocab_size)
-        self.conditions = {"source": self.vocabulary.pieces}
+        self._take(self._vocabulary())
         self._aligner = None if self.fertilities is None else self._learnt_aligner()
 
     def splits(self) -> tuple[str, ...]:
@@ -135,6 +133,14 @@ class Parallel(SentenceSource):
     def spelled(self, tokens: torch.Tensor) -> str:
         """Return the sentence that tokens (T,) spell."""
         return self.vocabulary.decode(tokens.tolist())
+
+    def speller(self) -> bytes:
+        """Return the vocabulary in the form of sentencepiece."""
+        return self.vocabulary.model
+
+    def spell_with(self, speller: bytes, name: str) -> None:
+        """Take this vocabulary; no file of the corpus is read."""
+        self._take(Vocabulary(speller, name=name))
 
     def check_translated(self, split: str) -> None:
         """Raise `DataError` where files lie elsewhere or would be lost; see `SentenceSource`."""
@@ -223,6 +229,11 @@ class Parallel(SentenceSource):
             aligner=aligner,
             most=self.fertilities or 0,
         )
+
+    def _take(self, vocabulary: Vocabulary) -> None:
+        vocabulary.check(self.vocab_size)
+        self.vocabulary = vocabulary
+        self.conditions = {"source": vocabulary.pieces}
 
     def _vocabulary(self) -> Vocabulary:
         """Return the vocabulary that is given, else that of the training text."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import resource
 import time
-from fractions import Fraction
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,7 @@ def measure(options: argparse.Namespace, dim: int) -> dict[str, Any]:
     draw = np.random.default_rng(options.seed)
     lengths = draw.integers(SHORTEST, LONGEST + 1, options.tokens)
     tokens = [
-        Token(Fraction(0), Fraction(1), str(draw.integers(LABELS)), (str(number % options.contexts), ""), "s")
+        Token(0, 1, str(draw.integers(LABELS)), (str(number % options.contexts), ""), "s")
         for number in range(options.tokens)
     ]
     if dim:
@@ -92,7 +91,7 @@ def measure(options: argparse.Namespace, dim: int) -> dict[str, Any]:
         )
         start = time.perf_counter()
         for x, y in pairs:
-            _warp(*(frames.of(np.array([token]), by_length=False).frames.numpy() for token in (x, y)))
+            _warp(*(frames.of(np.array([token])).frames.numpy() for token in (x, y)))
         timed.append((ours, own, 1e9 * (time.perf_counter() - start) / naive_cells))
     return {
         "benchmark": "abx",
