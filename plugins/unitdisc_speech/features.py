@@ -14,7 +14,7 @@ from unitdisc_speech.framing import Spectral
 
 
 class LogMel(Spectral):
-    """Kaldi's log-mel filter bank (lhotse's `Fbank`).
+    """Kaldi's log-mel filter bank (that of lhotse's `Fbank`).
 
     Args:
         sample_rate: Hz.
@@ -48,27 +48,14 @@ class LogMel(Spectral):
         """Return lhotse's extractor."""
         return Fbank(FbankConfig(num_filters=self.num_mels, use_energy=self.energy, **framing))
 
+    def static(self, samples: Tensor) -> Tensor:
+        """Return (T, num_mels), or with the energy (T, 1 + num_mels), of at least one window of samples (N,)."""
+        bank = self.bank(samples)
+        return bank if self.energy else bank[:, 1:]
+
     def settings(self) -> list[Any]:
         """Return what else than the sample rate decides on the features, for a checksum."""
         return [*self.shape, self.energy, self.shift, self.length]
-
-    @property
-    def filters(self) -> Tensor:
-        """(bins, num_mels), what each filter takes of each bin of the power spectrum."""
-        weights: Tensor = self._extractor.extractor.state_dict()["_fb"]
-        return weights
-
-    @property
-    def window(self) -> Tensor:
-        """(length,), what the samples of a frame are weighted with."""
-        weights: Tensor = self._extractor.extractor.state_dict()["wav2win._window"]
-        return weights
-
-    @property
-    def emphasis(self) -> float:
-        """The share of the sample before that is taken off each sample."""
-        share: float = self._extractor.config.preemph_coeff
-        return share
 
 
 def num_resampled(num_samples: int, rate: int, sample_rate: int) -> int:

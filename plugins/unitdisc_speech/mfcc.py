@@ -57,7 +57,7 @@ class MFCC(Spectral):
 
     def static(self, samples: Tensor) -> Tensor:
         """Return (T, num_ceps) of at least one window of samples (N,)."""
-        bank = super().static(samples)  # (T, 1 + filters)
+        bank = self.bank(samples)  # (T, 1 + filters)
         coefficients = bank[:, 1:] @ self._cosines
         if self.energy:
             coefficients[:, 0] = bank[:, 0]

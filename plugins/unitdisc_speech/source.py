@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -213,15 +214,16 @@ class Speech(DataSource):
         self._check_length(len(signal) / rate, where)
         with np.errstate(over="ignore"):
             samples = torch.from_numpy(signal.astype(np.float32))
-        if not samples.isfinite().all():
+        peak = float(torch.stack(samples.aminmax()).abs().max())
+        if not isfinite(peak):
             raise DataError(f"{where}: a sample is NaN or infinite; give floats in [-1, 1]")
-        if (peak := samples.abs().max()) > _LARGEST_SAMPLE:
+        if peak > _LARGEST_SAMPLE:
             raise DataError(
                 f"{where}: samples reach {peak:g}; give floats in [-1, 1] (16 bit samples: divide by 32768)"
             )
         features = self.framing(resample(samples, int(rate), self.framing.sample_rate, where))
-        if not features.isfinite().all():
-            raise DataError(f"{where}: samples reach {samples.abs().max():g}; give floats in [-1, 1]")
+        if not torch.stack(features.aminmax()).isfinite().all():
+            raise DataError(f"{where}: samples reach {peak:g}; give floats in [-1, 1]")
         return features
 
     def checksum(self) -> str:

@@ -16,16 +16,16 @@ RECORDINGS = 64
 PHONES = 40
 
 
-def corpus(root: Path, seed: int) -> Path:
+def corpus(root: Path, seed: int, number: int = RECORDINGS) -> Path:
     """Write recordings of noise, 1.5 to 3.5 seconds long, whose phones change every 80 ms; return ``root``."""
     root.mkdir()
     rng = np.random.default_rng(seed)
     entries, rows = [], ["id\tstart_sample\tend_sample\tphone\n"]
-    for number in range(RECORDINGS):
+    for place in range(number):
         length = int(rng.integers(RATE * 3 // 2, RATE * 7 // 2))
-        key = f"u{number}"
+        key = f"u{place}"
         soundfile.write(root / f"{key}.flac", 0.1 * rng.standard_normal(length), RATE)
-        entries.append({"id": key, "path": f"{key}.flac", "split": "train", "speaker": f"s{number % 8}"})
+        entries.append({"id": key, "path": f"{key}.flac", "split": "train", "speaker": f"s{place % 8}"})
         for start in range(0, length, RATE * 8 // 100):
             end = min(start + RATE * 8 // 100, length)
             rows.append(f"{key}\t{start}\t{end}\tp{int(rng.integers(PHONES))}\n")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from unitdisc.errors import DataError, RecipeError
+from unitdisc_speech import framing
 from unitdisc_speech.features import LogMel, num_resampled, resample
 from unitdisc_speech.framing import deltas
 
@@ -30,7 +31,7 @@ def noise(length: int) -> torch.Tensor:
 
 
 @pytest.mark.torchaudio
-@pytest.mark.parametrize("length", [400, 401, 16079, 16080, 54681])
+@pytest.mark.parametrize("length", [400, 401, 16079, 16080, 54681, 163839, 163841, 500000])
 def test_static_channel_is_that_of_torchaudio_kaldi(length):
     from torchaudio.compliance import kaldi
 
@@ -38,7 +39,8 @@ def test_static_channel_is_that_of_torchaudio_kaldi(length):
     expected = kaldi.fbank(
         samples[None], num_mel_bins=80, dither=0.0, snip_edges=False, use_energy=True, energy_floor=1e-10
     )
-    torch.testing.assert_close(log_mel()(samples)[:, 0], expected, atol=2e-4, rtol=0)
+    # In float32 torchaudio is that far off where a filter's output is small.
+    torch.testing.assert_close(log_mel()(samples)[:, 0], expected, atol=2e-3, rtol=0)
 
 
 @pytest.mark.torchaudio
@@ -48,6 +50,44 @@ def test_deltas_are_those_of_torchaudio():
     for length in (1, 2, 3, 50):
         features = torch.randn(length, 7, generator=torch.Generator().manual_seed(0))
         torch.testing.assert_close(deltas(features), compute_deltas(features.T).T, atol=1e-6, rtol=0)
+
+
+def in_double_precision(samples: torch.Tensor, made: LogMel) -> torch.Tensor:
+    """Kaldi's definition, frame by frame."""
+    signal, frames = samples.double().tolist(), []
+    for t in range(made.num_frames(len(signal))):
+        first = t * made.shift - (made.length - made.shift) // 2
+        places = [p if p >= 0 else -p - 1 for p in range(first, first + made.length)]
+        places = [p if p < len(signal) else 2 * len(signal) - p - 1 for p in places]
+        frame = torch.tensor([signal[p] for p in places], dtype=torch.float64)
+        frame = frame - frame.mean()
+        energy = frame.square().sum().clamp(min=1e-10)
+        frame = (frame - 0.97 * torch.cat([frame[:1], frame[:-1]])) * made.window.double()
+        powers = torch.fft.rfft(frame, 2 * len(made.filters) - 2).abs().square()
+        mels = (powers @ made.filters.double()).clamp(min=torch.finfo(torch.float32).eps)
+        frames.append(torch.cat([energy[None], mels]).log())
+    return torch.stack(frames).float()
+
+
+@pytest.mark.parametrize("frame", [(0.01, 0.025), (0.01, 0.01), (0.016, 0.032), (0.01, 0.015), (0.01, 0.05)])
+def test_frames_are_those_of_plain_loops_and_of_lhotse(frame, monkeypatch):
+    monkeypatch.setattr(framing, "_FRAMES", 7)
+    made = log_mel(frame_shift=frame[0], frame_length=frame[1], num_mels=40, deltas=False)
+    for length in (801, 960, 4079, 4080, 4081):
+        found = made(noise(length))[:, 0]
+        torch.testing.assert_close(found, in_double_precision(noise(length), made), atol=4e-4, rtol=0)
+        torch.testing.assert_close(
+            found, made._extractor.extract(noise(length), 16000)[: len(found)], atol=1e-3, rtol=0
+        )
+
+
+@pytest.mark.parametrize("length", [400, 1119, 1120, 1121, 16079, 16080, 54681])
+@pytest.mark.parametrize("frame_length", [0.01, 0.025, 0.08])
+def test_frames_are_the_same_wherever_the_work_is_cut(length, frame_length, monkeypatch):
+    features = log_mel(frame_length=frame_length)
+    whole = features(noise(length))
+    monkeypatch.setattr(framing, "_FRAMES", 7)
+    torch.testing.assert_close(features(noise(length)), whole, atol=1e-5, rtol=0)
 
 
 def test_deltas_of_a_ramp_are_its_slope():
