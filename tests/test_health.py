@@ -235,7 +235,7 @@ def test_the_report_draws_health_with_reestimations_and_alarms():
     assert "step 300, scale: 3 times <as> long; change latents.norm: batch" in page.text
     captions = [name for name, svg in health_charts(health_log()) if svg]
     assert len(captions) == 5
-    assert all(name.endswith("(dashed: reestimate)") for name in captions)
+    assert all(name.endswith("(upright lines: reestimate)") for name in captions)
     assert sum(attributes.get("class") == "mark" for _, attributes in page.tags) == 5
 
 

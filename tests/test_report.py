@@ -311,3 +311,54 @@ def test_usage_of_many_codes_stays_small() -> None:
 def test_reports_are_drawn_without_torch() -> None:
     script = "import sys, unitdisc.report; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[1])
+
+
+def beside_page(**changes: object) -> ReportData:
+    log = [{"step": step, "loss": 2.0, "perplexity": 3.0 * step} for step in range(1, 20)]
+    return data(beside="other/run", beside_log=log, **changes)
+
+
+def test_curves_of_another_run_are_dashed_and_both_stand_in_a_legend_and_in_words() -> None:
+    page = Checker(html(beside_page()))
+    classes = [found.get("class") for tag, found in page.tags if tag == "path"]
+    assert classes.count("line beside") == 3  # loss, perplexity, legend
+    assert "speech/ema (this run): solid" in page.text
+    assert "other/run: dashed" in page.text
+    told = [found["aria-label"] for tag, found in page.tags if tag == "svg" and "role" in found]
+    assert told[0] == "loss over step: speech/ema (this run) from 1 to 0.125; other/run from 2 to 2"
+
+
+def test_curves_of_both_runs_share_their_axes() -> None:
+    short, long = [(1.0, 0.0), (2.0, 1.0)], [(1.0, 10.0), (101.0, 20.0)]
+    svg = line_chart(short, name="loss", x_name="step", beside=long)
+    paths = [
+        part.get("d") or "" for part in ET.fromstring(svg) if (part.get("class") or "").startswith("line")
+    ]
+    (left, _, middle, _), (_, upper, right, top) = (re.findall(r"[\d.]+", path) for path in paths)
+    assert (float(left), float(right)) == (58, 506)
+    assert float(middle) == pytest.approx(58 + 448 / 100, abs=0.1)
+    assert float(top) < float(upper) < 200
+
+
+def test_a_run_without_a_value_leaves_the_other_one_alone_in_its_chart() -> None:
+    svg = line_chart([], name="churn", x_name="step", beside=[(1.0, 0.5), (2.0, 0.25)])
+    assert [
+        part.get("class") for part in ET.fromstring(svg) if part.get("class") in {"line", "line beside"}
+    ] == ["line beside"]
+    assert "this run no values; the other run from 0.5 to 0.25" in svg
+
+
+def test_usage_of_both_runs_is_drawn_to_one_scale() -> None:
+    svg = rank_chart([5, 5], beside=[9, 0, 1], names=("a", "b"))
+    area, line = (
+        part.get("d") or "" for part in ET.fromstring(svg) if part.get("class") in {"area", "line beside"}
+    )
+    assert "a: 2 of 2 codes are used; the most frequent one takes 50 %" in svg
+    assert "b: 2 of 3 codes are used; the most frequent one takes 90 %" in svg
+    first = [float(path.split("V")[1].split("H")[0]) for path in (area, line)]
+    assert first[0] > first[1] > 12  # downwards
+
+
+def test_a_page_of_one_run_has_no_legend() -> None:
+    assert "legend" not in html(data()).split("</style>")[1]
+    assert "line beside" not in html(data())

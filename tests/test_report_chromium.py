@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.report_pages import KINDS, NUM_UNITS, browser
-from tests.test_report import data
+from tests.test_report import beside_page, data
 from unitdisc.report import Score, html
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -292,3 +293,37 @@ def test_scores_stand_side_by_side(opened: Open) -> None:
     )
     assert page.locator("th:text-is('other/run')").count() == 1
     assert "0.52" in page.inner_text("table >> nth=0")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_curves_of_two_runs_can_be_told_apart(opened: Open, scheme: str) -> None:
+    text = html(beside_page(browser=browser("sound", beside=True)))
+    page = opened("sound", page=text, color_scheme=scheme, viewport={"width": 400, "height": 800})
+    paper = levels(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    strokes = {}
+    for kind in (".line:not(.beside)", ".line.beside"):
+        curve = page.locator(f".charts {kind}").first
+        style = "one => [getComputedStyle(one).stroke, getComputedStyle(one).strokeDasharray]"
+        stroke, strokes[kind] = curve.evaluate(style)
+        assert contrast(levels(stroke), paper) > 3  # what WCAG asks of graphics
+    assert [dashes != "none" for dashes in strokes.values()] == [False, True]
+    legend = page.locator(".legend").first
+    assert legend.inner_text().split("\n") == ["speech/ema (this run): solid", "other/run: dashed"]
+    assert legend.bounding_box()["y"] < page.locator(".charts").first.bounding_box()["y"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def levels(colour: str) -> list[float]:
+    return [int(level) / 255 for level in re.findall(r"\d+", colour)[:3]]
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """Return the ratio of luminances (WCAG 2.2)."""
+    bright = sorted(
+        sum(
+            weight * (level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4)
+            for weight, level in zip((0.2126, 0.7152, 0.0722), colour, strict=True)
+        )
+        for colour in (one, other)
+    )
+    return (bright[1] + 0.05) / (bright[0] + 0.05)

@@ -239,6 +239,7 @@ def test_the_command_writes_the_page_with_another_run_beside(runs: dict[str, Ran
     page = (runs[kind].folder / "report.html").read_text()
     assert len(page) < 20e6
     assert f"({runs[kind].folder.name})" in page
+    assert page.count('<path class="line beside"') >= 4  # loss, perplexity, usage, and one in the legend
     with Image.open(runs[kind].folder / "units.png") as picture:
         assert picture.width > 100
 

@@ -13,6 +13,7 @@ import torch
 from unitdisc.errors import DataError
 from unitdisc.infer import codes_of
 from unitdisc.kinds import kind_of
+from unitdisc.report import Inventory
 from unitdisc.report.browse import Browser, UnitCard
 from unitdisc.report.clips import Clips
 from unitdisc.report.excerpts import chosen, excerpts
@@ -21,7 +22,6 @@ from unitdisc.report.nearness import nearest, on_map
 if TYPE_CHECKING:
     from unitdisc.data import Split
     from unitdisc.kinds import Kind
-    from unitdisc.report import Inventory
     from unitdisc.report.browse import Clip
     from unitdisc.run import Run
 
@@ -45,12 +45,14 @@ class _Beside:
         names: By id, its units from the beginning of the example on.
         step: Time of one unit.
         grid: Rows and columns of units of a picture.
+        counts: How often each code occurs.
     """
 
     name: str
     names: dict[str, list[str]]
     step: float
     grid: tuple[int, int] | None
+    counts: list[int]
 
 
 def browser(run: Run, split: Split, inventory: Inventory, beside: Run | None) -> Browser:
@@ -85,6 +87,7 @@ def browser(run: Run, split: Split, inventory: Inventory, beside: Run | None) ->
         explained=codewords.explained,
         grid=run.model.encoder.grid,
         beside_grid=other.grid if other else None,
+        beside_counts=other.counts if other else [],
         notes=_notes(cards, drawn, len(inventory.units), split, kind),
     )
 
@@ -238,7 +241,8 @@ def _units_of(beside: Run, run: Run, split: Split) -> _Beside:
         for key, sequence in zip(others.keys, codes, strict=True)
     }
     step = beside.model.stride / beside.features.frame_rate
-    return _Beside(name, names, step, beside.model.encoder.grid)
+    counts = Inventory(codes, num_codes=beside.model.bottleneck.num_codes).code_counts
+    return _Beside(name, names, step, beside.model.encoder.grid, counts)
 
 
 def _met(run: Run, split: Split, inventory: Inventory, other: _Beside) -> dict[int, Counter[str]]:

@@ -33,6 +33,7 @@ def gather(run: Run, beside: Run | None = None) -> tuple[ReportData, Image.Image
         files=sorted(f"units/{path.name}" for path in run.folder.units.glob("*")),
         commands=_commands(run),
         beside=f"{beside.recipe.name} ({beside.folder.path.name})" if beside else "",
+        beside_log=beside.log() if beside else [],
     )
     if run.model.bottleneck.num_codes == 0:
         return data, None

@@ -13,7 +13,7 @@ import click
     "--beside",
     metavar="RUN2",
     type=click.Path(path_type=Path),
-    help="Another run over the same data, to compare with: its scores and units stand beside those of RUN.",
+    help="Another run over the same data, to compare with: its scores, curves and units stand beside those of RUN.",
 )
 def command(run_folder: Path, beside: Path | None) -> None:
     """Write report.html and units.png into RUN, anew.

@@ -92,6 +92,7 @@ class Browser:
         explained: Share of the codewords' variance that the map shows.
         grid: Rows and columns of units of a picture.
         beside_grid: The same of the other run.
+        beside_counts: How often each of its codes occurs.
         notes: What is left out.
     """
 
@@ -106,6 +107,7 @@ class Browser:
     explained: float = 0.0
     grid: tuple[int, int] | None = None
     beside_grid: tuple[int, int] | None = None
+    beside_counts: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 

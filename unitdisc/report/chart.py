@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 
+NAMES = ("this run", "the other run")
+"""Whose curves they are where nothing else is said: the solid one, and the dashed one beside it."""
+
 _WIDTH, _HEIGHT = 520, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 40
 _MOST_POINTS = 400
@@ -59,39 +62,89 @@ class Axes:
         return "".join(parts)
 
 
-def line_chart(points: Sequence[Point], *, name: str, x_name: str, marks: Sequence[float] = ()) -> str:
-    """Return the SVG of a curve with a dashed line at each of ``marks``; "" where under two points are finite."""
-    points = thinned([point for point in points if isfinite(point[1])])
-    if len(points) < 2:
+def line_chart(
+    points: Sequence[Point],
+    *,
+    name: str,
+    x_name: str,
+    marks: Sequence[float] = (),
+    beside: Sequence[Point] = (),
+    names: tuple[str, str] = NAMES,
+) -> str:
+    """Return the SVG of a curve, and of another one ``beside``; "" where neither has two finite points.
+
+    Args:
+        points: Of the curve, from left to right.
+        name: What is shown upwards.
+        x_name: What is shown to the right.
+        marks: Where upright lines are.
+        beside: Points of the dashed curve.
+        names: Whose curves they are.
+    """
+    curves = [thinned([point for point in curve if isfinite(point[1])]) for curve in (points, beside)]
+    curves = [curve if len(curve) > 1 else [] for curve in curves]
+    xs, ys = ([point[axis] for curve in curves for point in curve] for axis in (0, 1))
+    if not xs:
         return ""
-    axes = Axes((points[0][0], points[-1][0]), (min(y for _, y in points), max(y for _, y in points)))
-    path = "L".join(f"{axes.x(x)} {axes.y(y)}" for x, y in points)
-    says = f"{name} over {x_name}: from {points[0][1]:.4g} to {points[-1][1]:.4g}"
+    axes = Axes((min(xs), max(xs)), (min(ys), max(ys)))
+    told = [f"from {curve[0][1]:.4g} to {curve[-1][1]:.4g}" if curve else "no values" for curve in curves]
+    says = (
+        told[0]
+        if not beside
+        else "; ".join(f"{whose} {text}" for whose, text in zip(names, told, strict=True))
+    )
     low, high = axes.x_range
     places = dict.fromkeys(axes.x(mark) for mark in marks if low <= mark <= high)
     lines = "".join(f"M{x} {_TOP}V{_HEIGHT - _BOTTOM}" for x in places)
     marked = f'<path class="mark" d="{lines}"/>' if lines else ""
-    return _svg(axes.frame(x_name, name) + marked + f'<path class="line" d="M{path}"/>', says)
-
-
-def rank_chart(counts: Sequence[int]) -> str:
-    """Return the SVG of how often codes occur, the most frequent first; "" where nothing was counted."""
-    total = sum(counts)
-    if total == 0:
-        return ""
-    shares = sorted((100 * count / total for count in counts), reverse=True)
-    axes = Axes((0, len(shares)), (0, shares[0]))
-    step = ceil(len(shares) / _MOST_POINTS)
-    path = f"M{axes.x(0)} {axes.y(0)}"
-    for first in range(0, len(shares), step):
-        group = shares[first : first + step]
-        path += f"V{axes.y(sum(group) / len(group))}H{axes.x(first + len(group))}"
-    used = sum(count > 0 for count in counts)
-    says = (
-        f"{used} of {len(counts)} codes are used; the most frequent one takes {shares[0]:.2g} % of all units"
+    drawn = "".join(
+        f'<path class="{kind}" d="M{"L".join(f"{axes.x(x)} {axes.y(y)}" for x, y in curve)}"/>'
+        for kind, curve in zip(("line", "line beside"), curves, strict=True)
+        if curve
     )
+    return _svg(axes.frame(x_name, name) + marked + drawn, f"{name} over {x_name}: {says}")
+
+
+def rank_chart(counts: Sequence[int], *, beside: Sequence[int] = (), names: tuple[str, str] = NAMES) -> str:
+    """Return the SVG of how often codes occur, the most frequent first; "" where nothing was counted.
+
+    Args:
+        counts: Of each code.
+        beside: Of each code of another run, whose curve is dashed.
+        names: Whose counts they are.
+    """
+    if sum(counts) == 0:
+        return ""
+    shares, others = _shares(counts), _shares(beside)
+    axes = Axes((0, max(len(shares), len(others))), (0, max([shares[0], *others[:1]])))
     body = axes.frame("codes, the most frequent first", "% of all units")
-    return _svg(f'{body}<path class="area" d="{path}V{axes.y(0)}Z"/>', says)
+    body += f'<path class="area" d="M{axes.x(0)} {axes.y(0)}{_stairs(shares, axes)}V{axes.y(0)}Z"/>'
+    says = _used(shares)
+    if others:
+        body += f'<path class="line beside" d="M{axes.x(0)} {axes.y(others[0])}{_stairs(others, axes)}V{axes.y(0)}"/>'
+        says = f"{names[0]}: {says}; {names[1]}: {_used(others)}"
+    return _svg(body, says)
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    """Return percent of all, the largest first; [] where nothing was counted."""
+    total = sum(counts)
+    return sorted((100 * count / total for count in counts), reverse=True) if total else []
+
+
+def _stairs(shares: Sequence[float], axes: Axes) -> str:
+    step = ceil(len(shares) / _MOST_POINTS)
+    groups = [(first, shares[first : first + step]) for first in range(0, len(shares), step)]
+    return "".join(
+        f"V{axes.y(sum(group) / len(group))}H{axes.x(first + len(group))}" for first, group in groups
+    )
+
+
+def _used(shares: Sequence[float]) -> str:
+    used = sum(share > 0 for share in shares)
+    return (
+        f"{used} of {len(shares)} codes are used; the most frequent one takes {shares[0]:.2g} % of all units"
+    )
 
 
 def _svg(body: str, says: str) -> str:

@@ -52,6 +52,7 @@ class ReportData:
         num_units: Units behind ``top_units``; 0 takes the sum of ``counts``, right for a single codebook.
         browser: The units one by one; None where nothing is quantised.
         beside: Name of the other run that scores are compared with; "" where there is none.
+        beside_log: Its training log.
     """
 
     name: str
@@ -65,3 +66,4 @@ class ReportData:
     num_units: int = 0
     browser: Browser | None = None
     beside: str = ""
+    beside_log: list[dict[str, Any]] = field(default_factory=list)

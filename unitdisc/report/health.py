@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unitdisc.report.chart import line_chart
+from unitdisc.report.chart import NAMES, line_chart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from unitdisc.report.chart import Point
+
+    Log = Sequence[Mapping[str, Any]]
 
 _CURVES = (
     ("epoch_perplexity", "Perplexity over each epoch", "perplexity"),
@@ -23,22 +25,38 @@ _CURVES = (
 _MOST_MARKS = 60
 
 
-def health_charts(log: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Return (caption, SVG) of each curve of the log; dashed lines are where codewords were replaced and the like."""
+def health_charts(log: Log, *, beside: Log = (), names: tuple[str, str] = NAMES) -> list[tuple[str, str]]:
+    """Return (caption, SVG) of each curve; upright lines are where codewords were replaced and the like.
+
+    Args:
+        log: Of the run.
+        beside: Of another run, whose curves are dashed.
+        names: Of the runs.
+    """
     marks = _marks(log)
-    names = ", ".join(name.replace("_", " ") for name in marks)
+    events = ", ".join(name.replace("_", " ") for name in marks) + (f" of {names[0]}" if beside else "")
     places = [step for steps in marks.values() for step in steps]
     figures = []
     for key, caption, unit in _CURVES:
-        points: list[Point] = [
-            (float(line["step"]), float(line[key])) for line in log if line.get(key) is not None
-        ]
-        told = f"{caption} (dashed: {names})" if names else caption
-        figures.append((told, line_chart(points, name=unit, x_name="step", marks=places)))
+        told = f"{caption} (upright lines: {events})" if marks else caption
+        svg = line_chart(
+            curve(log, key),
+            name=unit,
+            x_name="step",
+            marks=places,
+            beside=curve(beside, key),
+            names=names,
+        )
+        figures.append((told, svg))
     return figures
 
 
-def alarms(log: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def curve(log: Log, key: str) -> list[Point]:
+    """Return (step, value) of the lines of the log that have a value of that name."""
+    return [(float(line["step"]), float(line[key])) for line in log if line.get(key) is not None]
+
+
+def alarms(log: Log) -> list[tuple[str, str]]:
     """Return (step and kind, what was wrong and what to change) of each alarm."""
     return [
         (f"step {event['step']:,}, {event['kind']}", f"{event['says']}; change {event['change']}")
@@ -47,7 +65,7 @@ def alarms(log: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     ]
 
 
-def _marks(log: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+def _marks(log: Log) -> dict[str, list[float]]:
     """Return the steps of each kind of event that is rare enough to be told apart in a chart."""
     steps: dict[str, list[float]] = {}
     for event in _events(log):
@@ -55,6 +73,6 @@ def _marks(log: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     return {name: places for name, places in steps.items() if name != "alarm" and len(places) <= _MOST_MARKS}
 
 
-def _events(log: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _events(log: Log) -> Iterator[Mapping[str, Any]]:
     for line in log:
         yield from line.get("events", [])

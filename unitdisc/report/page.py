@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unitdisc.report.browser import body, script
 from unitdisc.report.chart import line_chart, rank_chart
-from unitdisc.report.health import alarms, health_charts
+from unitdisc.report.health import alarms, curve, health_charts
 from unitdisc.report.parts import bullets, number, section, table
 
 if TYPE_CHECKING:
@@ -117,27 +117,52 @@ def _without_scripts(run: ReportData) -> str:
 
 
 def _charts(run: ReportData) -> str:
-    figures = []
+    figures, names = [], _names(run)
     for name in ("loss", "perplexity"):
-        points = [(float(line["step"]), float(line[name])) for line in run.log if line.get(name) is not None]
-        figures.append((f"{name.capitalize()} in training", line_chart(points, name=name, x_name="step")))
-    used = sum(count > 0 for count in run.counts)
-    figures.append((f"Code usage: {used:,} of {len(run.counts):,} codes occur", rank_chart(run.counts)))
-    return _figures(figures)
+        points, beside = curve(run.log, name), curve(run.beside_log, name)
+        svg = line_chart(points, name=name, x_name="step", beside=beside, names=names)
+        figures.append((f"{name.capitalize()} in training", svg))
+    others = run.browser.beside_counts if run.browser else []
+    caption = f"Code usage: {_used(run.counts)} codes occur" + (
+        f"; dashed: {_used(others)}" if others else ""
+    )
+    figures.append((caption, rank_chart(run.counts, beside=others, names=names)))
+    return _figures(figures, run)
+
+
+def _used(counts: Sequence[int]) -> str:
+    return f"{sum(count > 0 for count in counts):,} of {len(counts):,}"
 
 
 def _health(run: ReportData) -> str:
     told = bullets(f"<strong>{escape(head)}</strong>: {escape(rest)}" for head, rest in alarms(run.log))
+    figures = health_charts(run.log, beside=run.beside_log, names=_names(run))
     return (f"<p>Alarms, with the keys of the recipe to change:</p>{told}" if told else "") + _figures(
-        health_charts(run.log)
+        figures, run
     )
 
 
-def _figures(figures: Sequence[tuple[str, str]]) -> str:
+def _names(run: ReportData) -> tuple[str, str]:
+    return f"{run.name} (this run)", run.beside
+
+
+def _figures(figures: Sequence[tuple[str, str]], run: ReportData) -> str:
     drawn = "".join(
         f"<figure><figcaption>{escape(name)}</figcaption>{svg}</figure>" for name, svg in figures if svg
     )
-    return f'<div class="charts">{drawn}</div>' if drawn else ""
+    return f'{_legend(run)}<div class="charts">{drawn}</div>' if drawn else ""
+
+
+def _legend(run: ReportData) -> str:
+    """Return which line is whose, in words too, where another run's curves are drawn."""
+    if not run.beside_log:
+        return ""
+    items = "".join(
+        f'<li><svg width="40" height="12" aria-hidden="true"><path class="{kind}" d="M2 6H38"/></svg>'
+        f"{escape(name)}: {style}</li>"
+        for name, kind, style in zip(_names(run), ("line", "line beside"), ("solid", "dashed"), strict=True)
+    )
+    return f'<ul class="legend">{items}</ul>'
 
 
 def _facts(facts: Sequence[tuple[str, str]]) -> str:
