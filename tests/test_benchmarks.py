@@ -102,8 +102,9 @@ def test_speech_compares_training_and_export_with_the_encoder_alone():
     training, export = measured("speech.py", "--preset", "small", *tiny)
     rates = {"frames_per_second", "ceiling_frames_per_second", "ratio", "passes_ratio"}
     for item, task in ((training, "training"), (export, "export")):
-        assert set(item) == {"benchmark", "task", "shares", "recipe"} | rates | FACTS
+        assert set(item) == {"benchmark", "task", "shares", "recipe", "cpu_ratio"} | rates | FACTS
         assert item["task"] == task
+        assert (item["cpu_ratio"] is None) == (task == "training")
         assert sum(item["shares"].values()) == pytest.approx(1)
         assert all(set(item[rate]) == SPREAD and item[rate]["p10"] > 0 for rate in rates)
 
@@ -158,7 +159,8 @@ def test_translation_trains_its_peer_and_writes_in_turns_with_it(tmp_path):
 
 
 def test_scores_say_how_fast_they_count_and_what_they_keep():
-    (shown,) = measured("scores.py", "--only", "pnmi", "--frames", "20000", "--codes", "50")
+    tiny = ("--frames", "20000", "--codes", "50", "--intervals", "3")
+    (shown,) = measured("scores.py", "--only", "pnmi", *tiny)
     keys = {
         "benchmark",
         "metric",
@@ -169,9 +171,9 @@ def test_scores_say_how_fast_they_count_and_what_they_keep():
         "peak_mib",
         "target_mib",
     }
-    assert set(shown) == keys | {"value"} | FACTS
-    assert (shown["frames"], shown["target_mib"]) == (20_000, 2048)
-    assert 0 < shown["value"] < 1
+    assert set(shown) == keys | {"value", "samples", "half"} | FACTS
+    assert (shown["frames"], shown["target_mib"], shown["samples"]) == (20_000, 2048, 3)
+    assert 0 < shown["half"] < shown["value"] < 1
     assert shown["peak_mib"] > 10
 
 

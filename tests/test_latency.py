@@ -142,6 +142,17 @@ def test_random_weights_read_and_write_as_many_tokens_as_asked_for():
     assert all(set(row["parts"]) == {"source", "decoder"} for row in found["rows"])
 
 
+def test_latent_models_of_random_weights_write_as_many_tokens_and_predict_one_latent_more_than_these_need():
+    sizes = [*SIZES, "encoder.dim=8", "latents.dim=8", "bottleneck.rule.num_codes=8"]
+    recipe = read("translation/wmt14_ende_distilled/vq", preset="small", overrides=sizes)
+    found = latency.measure(
+        untrained([recipe], CPU, sentences=2, length=17), beams=[1], warm_up=0, with_whole=True
+    )
+    early, whole = found["rows"]
+    assert (early["tokens"], whole["tokens"]) == (17, 17)
+    assert (early["counts"]["latents"], whole["counts"]["latents"]) == ([4, 5], [5, 5])
+
+
 @pytest.fixture
 def run(tmp_path):
     """A run that has hardly been trained."""

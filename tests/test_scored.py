@@ -108,7 +108,7 @@ def test_gold_units_are_the_most_frequent_label_of_their_frames() -> None:
     for stride in (1, 2, 3, 4):
         labels = rng.integers(-1, 3, 47).tolist()
         one = item("a", [0] * -(-47 // stride), labels, stride=stride)
-        found = controls.gold(one, "phones", 3)
+        found = controls.gold(one, "phones", 3, has_gaps=True)
         for number, code in enumerate(found.codes[:, 0].tolist()):
             stretch = [3 if label < 0 else label for label in labels[number * stride : (number + 1) * stride]]
             counts = Counter(stretch)

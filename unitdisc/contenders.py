@@ -118,8 +118,7 @@ def _of_recipe(recipe: Recipe, device: torch.device, sentences: int, length: int
         for _ in range(sentences)
     ]
     about = {"recipe": recipe.name, "seed": recipe.seed, "weights": "random"}
-    end = model.stride if model.stride > 1 else 0  # of a latent more
-    return Contender(recipe.name, model, sources, length + end, about)
+    return Contender(recipe.name, model, sources, length, about)
 
 
 def _source(model: Model, examples: Split, index: int) -> Padded:

@@ -85,10 +85,12 @@ def read(
     if not path.exists() and not path.with_name(f"{path.name}0").is_file():  # km of several codebooks
         raise DataError(f"{path}: is not there; give a file or folder of units")
     split, meta = _sidecar(path, name)
+    asked = step, unit_of_time
     step = _agreed(path, meta, "step", step)
     unit_of_time = _agreed(path, meta, "unit_of_time", unit_of_time)
     num_codes = _agreed(path, meta, "num_codes", num_codes)
     units = list(_checked(reader.read(path, Told(step, unit_of_time)), path, num_codes))
+    _refuse_unused(path, units[0], *asked)
     return _file(units, split or _split(path, reader), num_codes, meta)
 
 
@@ -157,6 +159,19 @@ def _agreed(path: Path, meta: dict[str, Any], name: str, told: T | None) -> T | 
     if told is not None and said != told:
         raise DataError(f"{path}: {export.META} beside it says {name} {said}, not {told}; leave it out")
     return said
+
+
+def _refuse_unused(path: Path, item: Units, step: float | None, unit_of_time: str | None) -> None:
+    """Raise an error for a length of units that counted for nothing, as the file says another, or says none."""
+    if unit_of_time is not None and item.unit_of_time == UNKNOWN:
+        raise RecipeError(
+            f"{path}: nothing says how many {unit_of_time}s a unit lasts; give --step beside --unit-of-time"
+        )
+    if (step or item.step, unit_of_time or item.unit_of_time) != (item.step, item.unit_of_time):
+        raise DataError(
+            f"{path}: says itself that a unit lasts {item.step:g} {item.unit_of_time}s; leave out --step and "
+            "--unit-of-time"
+        )
 
 
 def _split(path: Path, reader: Format) -> str:

@@ -33,6 +33,7 @@ class Evaluated:
         fields: What the corpus says of it in single values, as text: its speaker or writer among them.
         frame_rate: Frames per second; 1.0 for columns of an image.
         frame_size: Numbers in an input frame: pixels of a column, colours of a pixel.
+        length: How long the recording or line is, in seconds or columns; None where it ends with its last frame.
         nats: -ln p of this example under each part that is a `Likelihood`: "decoder", or the name of a head. Found
             when it is first asked for.
         translate: Returns what the decoder writes in place of this example's inputs, as text, by the arguments of
@@ -52,6 +53,7 @@ class Evaluated:
     fields: Mapping[str, str] = field(default_factory=dict)
     frame_rate: float = 1.0
     frame_size: int = 1
+    length: float | None = None
     nats: Mapping[str, float] = field(default_factory=dict)
     translate: Callable[..., str] | None = None
     inputs: np.ndarray | None = None
@@ -71,12 +73,17 @@ class Metric(ABC):
         has_chance: Whether shuffled units give its chance value.
         higher_is_better: False where a lower value is better.
         merges: Whether `merge` works, so that a score is recomputed from parts of a split without the data.
+        bootstraps: Of a metric that merges, whether a part can count several times over, as the bootstrap draws it.
+            What compares utterances with each other would take that for agreement; there each part is left out once.
+        learns: Whether `learn_from` works, as the score learns something, such as a map from units to labels.
         needs: What `Evaluated` must carry beside the units; evaluation leaves out what no metric needs.
     """
 
     has_chance: ClassVar[bool] = True
     higher_is_better: ClassVar[bool] = True
     merges: ClassVar[bool] = False
+    bootstraps: ClassVar[bool] = True
+    learns: ClassVar[bool] = False
     needs: tuple[Need, ...] = ()
 
     @abstractmethod
@@ -99,6 +106,14 @@ class Metric(ABC):
         """
         del other, times
         raise PluginError(f"{type(self).__name__} takes in items only; look at `merges` first")
+
+    def learn_from(self, other: Self) -> None:
+        """Learn from the items of ``other``, another split, in place of those that are scored.
+
+        It comes before the first item. ``other`` has the same parameters and stays as it is.
+        """
+        del other
+        raise PluginError(f"{type(self).__name__} learns nothing; look at `learns` first")
 
     def signature(self) -> str | None:
         """Return the full definition of the score in a line, where a name and parameters do not say it all."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import isclose
 from typing import TYPE_CHECKING, Any
 
+from unitdisc.errors import DataError
 from unitdisc.report.data import Score
 from unitdisc.run_folder import read_json
 from unitdisc.scores import scores
@@ -26,8 +27,7 @@ def rows(run: Run, beside: Run | None) -> list[Score]:
     own. What another checkpoint scored is left out.
     """
     own = {score.name: score for score in scores(run)}
-    for name, found in _found(run).items():
-        row = _row(name, found)
+    for name, row in _found(run).items():
         known = own.get(name)
         if known is not None and isclose(known.value, row.value, rel_tol=1e-6):
             own[name] = replace(
@@ -41,29 +41,37 @@ def rows(run: Run, beside: Run | None) -> list[Score]:
     return [replace(score, beside=others.get(score.name)) for score in own.values()]
 
 
-def _found(run: Run) -> Mapping[str, Any]:
+def _found(run: Run) -> dict[str, Score]:
+    """Return the rows of ``scores.json``. Raises `DataError` where ``unitdisc evaluate`` did not write it."""
     path = run.folder.path / SCORES
     if not path.exists():
         return {}
     content = read_json(path)
-    is_own = content.get("run", {}).get("checkpoint_sha256") == run.checkpoint.digest
-    found: Mapping[str, Any] = content["scores"] if is_own else {}
-    return found
+    try:
+        scored = content["run"] if "run" in content else content["sidecar"]  # of a run, or of its unit file
+        if scored["checkpoint_sha256"] != run.checkpoint.digest:
+            return {}
+        return {name: _row(name, found) for name, found in content["scores"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise DataError(
+            f"{path}: is not what unitdisc evaluate writes; move it away, or write it anew with: unitdisc evaluate "
+            f"{run.folder.path} --out {path}"
+        ) from None
 
 
 def _row(name: str, found: Mapping[str, Any]) -> Score:
     spread = found["interval"]
     return Score(
         name,
-        found["values"]["value"],
+        float(found["values"]["value"]),
         _value(found["shuffled"]),
-        found["definition"],
+        str(found["definition"]),
         better="higher" if found["higher_is_better"] else "lower",
-        interval=(spread["low"], spread["high"]) if spread else None,
+        interval=(float(spread["low"]), float(spread["high"])) if spread else None,
         random=_value(found["random_segments"]),
         ceiling=_value(found["gold"]),
     )
 
 
 def _value(values: Mapping[str, float] | None) -> float | None:
-    return values["value"] if values else None
+    return float(values["value"]) if values else None

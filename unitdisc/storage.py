@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from unitdisc.errors import StorageError
 
@@ -39,10 +39,20 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def _write(path: Path, pieces: Iterable[bytes], size: int) -> None:
+    with new_file(path, size) as file:
+        file.writelines(pieces)
+
+
+@contextlib.contextmanager
+def new_file(path: Path, size: int = 0) -> Iterator[IO[bytes]]:
+    """Give a file to write, of ``size`` bytes where that is known; it becomes ``path`` when the block ends well.
+
+    Raises `StorageError`; the old file stays as it was.
+    """
     partial = path.with_name(f"{_PARTIAL}{os.getpid()}-{path.name}")
     try:
         with partial.open("wb") as file:
-            file.writelines(pieces)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

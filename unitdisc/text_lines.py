@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from unitdisc.errors import DataError
 
@@ -36,4 +36,26 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); put it there") from None
+        raise _unreadable(path, error) from None
+
+
+def byte_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file without their line feeds; one of them is in memory at once."""
+    with opened(path) as file:
+        try:
+            for line in file:
+                yield line.removesuffix(b"\n")
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+
+def opened(path: Path) -> BinaryIO:
+    """Return the file, to read."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read ({error.strerror}); put it there")

@@ -62,8 +62,8 @@ class Translator(Part, ABC):
             beam: Partial translations, latent sentences or other guesses kept; 1 is greedy.
             length_penalty: Alpha of Wu et al. 2016, eq. 14: 0 compares sums of ln p, 1 about their means.
             max_length: Tokens of a translation at most; None lets the part decide by the source's length.
-            early_stop: Whether a part that predicts latents stops at the one that stands for nothing more, and where
-                ``max_length`` needs no more.
+            early_stop: Whether a part that predicts latents stops at the one that stands for nothing more, and at the
+                one behind those that ``max_length`` needs.
             watch: Is told what is done.
         """
 

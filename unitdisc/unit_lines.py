@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from unitdisc.errors import DataError
-from unitdisc.text_lines import read_bytes
+from unitdisc.text_lines import byte_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,12 +42,17 @@ def read_units(path: Path) -> dict[str, Codes]:
 
     Raises `DataError` with the wrong line.
     """
-    found: dict[str, Codes] = {}
+    return {key: units for _, key, units in each_units(path)}
+
+
+def each_units(path: Path) -> Iterator[tuple[str, str, Codes]]:
+    """Yield (where, id, units) per line as `read_units` does, with one line in memory at once."""
+    seen: set[str] = set()
     for where, key, units, durations in _read(path, "units"):
-        if key in found:
+        if key in seen:
             raise DataError(f"{where}: {key!r} stands in an earlier line too; keep one of them")
-        found[key] = units if durations is None else repeated(units, durations, where)
-    return found
+        seen.add(key)
+        yield where, key, units if durations is None else repeated(units, durations, where)
 
 
 def read_pieces(path: Path) -> Iterator[tuple[str, str, list[int], list[int] | None]]:
@@ -66,7 +71,7 @@ def repeated(units: Any, durations: list[int], where: str) -> Any:
 
 
 def _read(path: Path, name: Literal["units", "pieces"]) -> Iterator[tuple[str, str, Any, list[int] | None]]:
-    for number, line in enumerate(read_bytes(path).splitlines(), start=1):
+    for number, line in enumerate(byte_lines(path), start=1):
         where = f"{path}:{number}"
         try:
             content = json.loads(line)

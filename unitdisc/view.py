@@ -63,10 +63,16 @@ def items(
 
 @torch.inference_mode()
 def shuffled_items(
-    model: Model, split: Split, recipe: Recipe, needs: Iterable[Need], codes: Mapping[int, np.ndarray]
+    model: Model,
+    split: Split,
+    recipe: Recipe,
+    needs: Iterable[Need],
+    codes: Mapping[int, np.ndarray],
+    *,
+    seed: int,
 ) -> Iterator[Evaluated]:
     """Yield every example after ``codes`` have been shuffled over the split, as `evaluate` does for chance."""
-    rng = np.random.Generator(np.random.PCG64(recipe.evaluate.seed))
+    rng = np.random.Generator(np.random.PCG64(seed))
     shuffled = shuffled_codes([codes[index] for index in range(len(split))], rng)
     for view in shuffled_views(model, split, recipe.evaluate.batch_frames, shuffled, rng):
         yield from evaluated(model, split, view, needs)
@@ -141,6 +147,7 @@ def evaluated(
             translate=partial(_translated_row, translated, split, row) if translates else None,
             frame_rate=model.features.frame_rate,
             frame_size=prod(model.features.shape),
+            length=None,
             **{need: _row(carried[need], row) for need in needs},
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from unitdisc.errors import DataError
@@ -56,7 +58,12 @@ class CTM(Format):
 
     def read(self, path: Path, told: Told) -> Iterator[tuple[str, Units]]:
         """Yield the units of each id; its lines must follow one another without gaps."""
-        yield from on_grid(_found(path), told, path)
+        if told.step is None or not _is_in_order(path):
+            yield from on_grid(_found(path), told, path)
+            return
+        for key, rows in groupby(_rows(path), key=itemgetter(1)):  # one utterance in memory at once
+            places, _, spans = zip(*rows, strict=True)
+            yield from on_grid({key: Spans(places[0], list(spans))}, told, path)
 
 
 def read(path: Path) -> dict[str, list[Span]]:
@@ -65,8 +72,15 @@ def read(path: Path) -> dict[str, list[Span]]:
 
 
 def _found(path: Path) -> dict[str, Spans]:
-    """Return the spans by id. A sixth column (confidence) and comments, ``;;``, are passed over."""
+    """Return the spans by id."""
     found: dict[str, Spans] = {}
+    for where, key, span in _rows(path):
+        found.setdefault(key, Spans(where)).spans.append(span)
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str, Span]]:
+    """Yield ("file:line", id, span). A sixth column (confidence) and comments, ``;;``, are passed over."""
     for where, line in lines(path):
         if line.startswith(";;"):
             continue
@@ -78,5 +92,11 @@ def _found(path: Path) -> dict[str, Spans]:
             raise DataError(
                 f"{where}: expected 'id channel start duration unit', found {line[:60]!r}"
             ) from None
-        found.setdefault(key, Spans(where)).spans.append(span)
-    return found
+        yield where, key, span
+
+
+def _is_in_order(path: Path) -> bool:
+    """Whether the lines of each id follow one another."""
+    ids = (line.split(maxsplit=1)[:1] for _, line in lines(path) if not line.startswith(";;"))
+    begun = [key[0] for key, _ in groupby(ids) if key]
+    return len(set(begun)) == len(begun)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unitdisc.exporter import Format, Told
 from unitdisc.repeats import durations, without_repeats
 from unitdisc.storage import write_lines
-from unitdisc.unit_lines import read_units, units_line
+from unitdisc.unit_lines import each_units, units_line
 from unitdisc_formats.limits import num_codebooks
 from unitdisc_formats.lines import codes_of
 
@@ -53,6 +53,5 @@ class JSONL(Format):
 
     def read(self, path: Path, told: Told) -> Iterator[tuple[str, Units]]:
         """Yield the units of each line, with their durations where it has them."""
-        for number, (key, codes) in enumerate(read_units(path).items(), start=1):
-            where = f"{path}:{number}"
+        for where, key, codes in each_units(path):
             yield where, told.units(key, codes_of(codes, where))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from unitdisc.units import Units
 
+_NONE = np.zeros(0, np.int32)
+
 
 class KM(Format):
     """Labels of fairseq's HuBERT, ``SPLIT.km``: a line of space-separated codes per utterance or line.
@@ -75,9 +77,9 @@ class KM(Format):
         Ids stand in ``SPLIT.keys``, else they are the paths of ``SPLIT.tsv`` without their endings.
         """
         places = [path] if path.is_file() else list(_books(path)) or [path]
-        books = [read(place) for place in places]
+        books = [_read(place) for place in places]
         for number, key in enumerate(books[0], start=1):
-            rows = [book.get(key, []) for book in books]
+            rows = [book.get(key, _NONE) for book in books]
             where = f"{places[0]}:{number}"
             if len({len(codes) for codes in rows}) > 1:
                 raise DataError(f"{where}: the label sets of {key!r} differ in length; export anew")
@@ -97,7 +99,12 @@ def read(path: Path) -> dict[str, list[int]]:
     Where ``SPLIT.durations`` is there, each code is repeated as often as it says. Raises `DataError` when the
     files differ in length or a line holds something other than codes.
     """
-    codes = [numbers(text, where) for where, text in lines(path)]
+    return {key: codes.tolist() for key, codes in _read(path).items()}
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Return what `read` does as arrays (S,) int32, which take a ninth of the memory."""
+    codes = [np.array(numbers(text, where), np.int32) for where, text in lines(path)]
     beside, keys = _keys(path)
     _refuse_other_length(path, len(codes), len(keys), f"ids in {beside.name}")
     if len(set(keys)) < len(keys):

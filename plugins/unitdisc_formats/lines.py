@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unitdisc.errors import DataError
-from unitdisc.text_lines import read_bytes
+from unitdisc.text_lines import byte_lines, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,19 +22,23 @@ _JOINED = re.compile(r"\d{1,9}(-\d{1,9})*", flags=re.ASCII)
 
 def lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield ("file:line", text) of all lines, blank ones too; a file ending in .gz is unpacked."""
-    content = read_bytes(path)
-    if path.suffix == ".gz":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error):
-            raise DataError(f"{path}: damaged, cannot be unpacked; write it anew") from None
-    found = content.split(b"\n")
-    for number, line in enumerate(found if found[-1] else found[:-1], start=1):
+    found = _unpacked(path) if path.suffix == ".gz" else byte_lines(path)
+    for number, line in enumerate(found, start=1):
         where = f"{path}:{number}"
         try:
             yield where, line.decode().removesuffix("\r")
         except UnicodeDecodeError:
             raise DataError(f"{where}: not UTF-8; it is damaged or of another format") from None
+
+
+def _unpacked(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a packed file."""
+    try:
+        with opened(path) as packed, gzip.open(packed) as file:
+            for line in file:
+                yield line.removesuffix(b"\n")
+    except (OSError, EOFError, zlib.error):
+        raise DataError(f"{path}: damaged, cannot be unpacked; write it anew") from None
 
 
 def numbers(text: str, where: str) -> list[int]:

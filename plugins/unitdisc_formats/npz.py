@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+import itertools
+import zipfile
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unitdisc.errors import DataError
 from unitdisc.exporter import Format, Told
 from unitdisc.repeats import durations, without_repeats
-from unitdisc.storage import write_bytes
+from unitdisc.storage import new_file
 from unitdisc.text_lines import read_bytes
 from unitdisc.unit_lines import repeated
 from unitdisc.units import Units
@@ -18,7 +20,7 @@ from unitdisc_formats.limits import num_codebooks, refuse_ids
 from unitdisc_formats.lines import codes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _TIMES = ("start", "step", "end")
@@ -48,22 +50,21 @@ class NPZ(Format):
         del num_codes  # readers are told K by the sidecar
         count = num_codebooks(units)
         refuse_ids(units, pattern="\0$", name="npz", reason="NUL at the end")
-        rows = [without_repeats(item.codes) if self._deduplicate else item.codes for item in units]
-        arrays: dict[str, Any] = {
+        rows = without_repeats if self._deduplicate else _all
+        counts = [len(rows(item.codes)) for item in units]
+        arrays: dict[str, np.ndarray] = {
             "ids": np.array([item.key for item in units], np.str_),
-            "codes": np.concatenate([np.zeros((0, count), np.int32), *rows]).astype(np.int32),
-            "offsets": np.cumsum([0, *map(len, rows)]),
+            "offsets": np.cumsum([0, *counts]),
             **{name: np.array([getattr(item, name) for item in units], np.float64) for name in _TIMES},
             "unit_of_time": np.array(units[0].unit_of_time if units else "second"),
         }
-        if self._deduplicate:
-            arrays["durations"] = np.concatenate(
-                [np.zeros(0, np.int64), *(durations(item.codes) for item in units)]
-            ).astype(np.int32)
-        content = io.BytesIO()
-        np.savez(content, **arrays)
         path = folder / self.place(split)
-        write_bytes(path, content.getvalue())
+        with new_file(path) as file, zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                _put(archive, name, array.shape, [array])
+            _put(archive, "codes", (sum(counts), count), _int32(rows(item.codes) for item in units))
+            if self._deduplicate:
+                _put(archive, "durations", (sum(counts),), _int32(durations(item.codes) for item in units))
         return [path]
 
     def read(self, path: Path, told: Told) -> Iterator[tuple[str, Units]]:
@@ -81,6 +82,27 @@ class NPZ(Format):
                 rows = repeated(rows, lasting[first:after], where)
             start, step, end = (float(arrays[name][number]) for name in _TIMES)
             yield where, Units(key, rows, start, step, end, unit_of_time)
+
+
+def _all(codes: np.ndarray) -> np.ndarray:
+    return codes
+
+
+def _int32(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    yield np.zeros(0, np.int32)  # says the type where there is no other
+    yield from (array.astype(np.int32) for array in arrays)
+
+
+def _put(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> None:
+    """Write an array as `numpy.savez` does, of parts of which one is in memory at once."""
+    place = zipfile.ZipInfo(f"{name}.npy")  # without the time of day, so that equal units give equal bytes
+    remaining = iter(parts)
+    first = next(remaining)
+    about = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": shape}
+    with archive.open(place, "w", force_zip64=True) as member:
+        np.lib.format.write_array_header_1_0(member, about)
+        for part in itertools.chain([first], remaining):
+            member.write(part.tobytes())
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
@@ -19,7 +20,7 @@ from unitdisc.units import Units
 from unitdisc_formats.files import found_files
 from unitdisc_formats.limits import FILE_NAME, NO_FILE_NAME, num_codebooks, refuse_ids
 from unitdisc_formats.lines import joined
-from unitdisc_formats.page_places import Place, place_of
+from unitdisc_formats.page_places import FIELDS, Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +30,11 @@ _SPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
 _NOT_XML = "[\x00-\x1f\x7f-\x9f\ufffe\uffff]"
 _MOST = 2**28
 """Units of a line; more are damage."""
+_COUNT = re.compile(r"unit \{count:(\d{1,9});\}", flags=re.ASCII)
+_FIELD = "field "
+_OTHERS = (
+    "unitdisc did not write it, so it holds no units; make some with: unitdisc encode RUN FOLDER --from page"
+)
 _WHEN = "2000-01-01T00:00:00"  # the same units give the same bytes
 
 
@@ -38,8 +44,8 @@ class PAGE(Format):
     A line is a TextLine, a unit a Word whose text is its code (codes joined by "-" with several codebooks) and
     whose Coords are the unit's columns: on the scan, for lines that `unitdisc data import --from page`, or alto,
     cut out of pages, follow a baseline that slopes or bends; else on the line image, one file each. Coordinates
-    are whole pixels. Exact times stand in each line's UserDefined attributes, so nothing is lost but the order of
-    files.
+    are whole pixels. Exact times, and where the line lies, stand in its UserDefined attributes, so nothing is lost
+    but the order of files. Of other programs' PAGE files nothing is read, as they hold no units.
 
     Args:
         deduplicate: Merge equal neighbours (in all codebooks) into one Word as long as they were; its ``custom``
@@ -105,6 +111,7 @@ class PAGE(Format):
         yield _text(" ".join("-".join(map(str, row)) for row in codes.tolist()))
         about = {"id": item.key, **{name: repr(getattr(item, name)) for name in ("start", "step", "end")}}
         about["unit_of_time"] = item.unit_of_time
+        about |= {f"{_FIELD}{name}": item.fields[name] for name in FIELDS if name in item.fields}
         yield "<UserDefined>"
         for key, value in about.items():
             yield f'<UserAttribute name="{key}" type="xsd:string" value={quoteattr(value)}/>'
@@ -136,8 +143,10 @@ def _parsed(path: Path) -> ET.Element:
         root = ET.fromstring(content)  # noqa: S314  (without a document type there are no entities)
     except (ET.ParseError, LookupError, ValueError) as error:
         raise DataError(f"{path}: no XML that is whole ({error}); export it anew") from None
-    if root.tag != f"{{{_SPACE}}}PcGts":
+    if root.tag.rpartition("}")[2] != "PcGts":
         raise DataError(f"{path}: no PAGE XML of 2019-07-15 (found {root.tag[:80]!r})")
+    if root.tag != f"{{{_SPACE}}}PcGts":  # all that is written here is of 2019
+        raise DataError(f"{path}: {_OTHERS}")
     return root
 
 
@@ -147,16 +156,19 @@ def _units(line: ET.Element, where: str) -> Units:
         found.get("name"): found.get("value", "")
         for found in line.findall(f"{space}UserDefined/{space}UserAttribute")
     }
+    if not {"id", "step"} & about.keys():
+        raise DataError(f"{where}: {_OTHERS}")
     rows: list[tuple[int, ...]] = []
     counts: list[int] = []
     try:
         for word in line.findall(f"{space}Word"):
             rows.append(joined(word.findtext(f"{space}TextEquiv/{space}Unicode", ""), where))
-            counts.append(int(word.get("custom", "").removeprefix("unit {count:").removesuffix(";}")))
+            counts.extend(map(int, _COUNT.findall(word.get("custom", ""))))
         times = (float(about["start"]), float(about["step"]), float(about["end"]))
         codes = np.array(rows, np.int64).reshape(len(rows), -1) if rows else np.zeros((0, 1), np.int64)
-        if not 0 <= min(counts, default=0) <= sum(counts) < _MOST:
+        if len(counts) != len(rows) or sum(counts) >= _MOST:
             raise DataError(f"{where}: no whole number of steps for a unit; export it anew")
-        return Units(about["id"], repeated(codes, counts, where), *times, about["unit_of_time"])
+        fields = {name: about[f"{_FIELD}{name}"] for name in FIELDS if f"{_FIELD}{name}" in about}
+        return Units(about["id"], repeated(codes, counts, where), *times, about["unit_of_time"], fields)
     except (ValueError, KeyError, OverflowError):
-        raise DataError(f"{where}: holds no units of unitdisc, or is damaged; export it anew") from None
+        raise DataError(f"{where}: its units are damaged; export it anew") from None

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from unitdisc.units import Units
 
 
+FIELDS = ("geometry", "page", "scan", "path", "width", "height")
+"""What the corpus may say of where a line lies."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A line on an image.

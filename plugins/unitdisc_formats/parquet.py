@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.exporter import Format, Told
 from unitdisc.repeats import durations, without_repeats
-from unitdisc.storage import write_bytes
+from unitdisc.storage import new_file
 from unitdisc.text_lines import read_bytes
 from unitdisc.unit_lines import repeated
 from unitdisc.units import Units
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_ROWS = 10_000
+_ROWS = 1000
 """Utterances in a row group."""
 
 
@@ -53,13 +53,11 @@ class Parquet(Format):
         columns += [(name, arrow.float64()) for name in ("start", "step", "end")]
         columns += [(name, arrow.string()) for name in ("unit_of_time", "split")]
         schema = arrow.schema(columns)
-        content = io.BytesIO()
-        with _arrow("pyarrow.parquet").ParquetWriter(content, schema) as writer:
+        path = folder / self.place(split)
+        with new_file(path) as file, _arrow("pyarrow.parquet").ParquetWriter(file, schema) as writer:
             for first in range(0, len(units), _ROWS):
                 rows = [self._row(item, split) for item in units[first : first + _ROWS]]
                 writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
-        path = folder / self.place(split)
-        write_bytes(path, content.getvalue())
         return [path]
 
     def _row(self, item: Units, split: str) -> dict[str, Any]:
@@ -84,13 +82,21 @@ class Parquet(Format):
             codes = codes_of(row["units"], where)
             if row.get("durations") is not None:
                 codes = repeated(codes, codes_of(row["durations"], where)[:, 0].tolist(), where)
-            if not isinstance(row.get("step"), float):
+            if row.get("step") is None:
                 yield where, told.units(row["id"], codes)
                 continue
-            times = row.get("start"), row["step"], row.get("end")
-            if not all(isinstance(time, float) for time in times):
-                raise DataError(f"{where}: expected numbers in start and end beside step; write it anew")
-            yield where, Units(row["id"], codes, *times, str(row.get("unit_of_time") or "second"))
+            start, step, end = (_time(row, name, where) for name in ("start", "step", "end"))
+            yield where, Units(row["id"], codes, start, step, end, str(row.get("unit_of_time") or "second"))
+
+
+def _time(row: dict[str, Any], name: str, where: str) -> float:
+    """Return a time of a row, which may be a whole number."""
+    if isinstance(row.get(name), bool) or not isinstance(row.get(name), int | float):
+        raise DataError(
+            f"{where}: expected numbers in start, step and end, found {row.get(name)!r} in {name}; write it anew, "
+            "or leave step out"
+        )
+    return float(row[name])
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from unitdisc.errors import DataError
+from unitdisc.named import codes
 from unitdisc.repeats import durations, without_repeats
 from unitdisc_metrics.entropy import entropy
 from unitdisc_metrics.mergeable import Mergeable
-from unitdisc_metrics.named import codes
 from unitdisc_metrics.tuple_counts import TupleCounts
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ class Bitrate(Mergeable):
     """Bits per second (N / D) * H of the units (ZeroSpeech 2019; Dunbar et al.).
 
     N symbols in D seconds of recordings, H the entropy in bits of the symbols of the whole split; the symbol of
-    several codebooks is the tuple of their codes. Per column, where frames are columns of an image.
+    several codebooks is the tuple of their codes. Per column, where frames are columns of an image. A recording
+    lasts as long as the labels say, or else the unit file, also where its units end earlier; that of a run as long
+    as its frames.
 
     "fixed", "deduplicated" and "with_durations" are the three values of ``count``, "nominal" is
     Q * log2 K per unit. "units", "runs" and "seconds" say from how much.
@@ -49,7 +51,7 @@ class Bitrate(Mergeable):
         self._counts["fixed"].add(units)
         self._counts["deduplicated"].add(runs)
         self._counts["with_durations"].add(np.column_stack([runs, durations(units)]))
-        self._seconds += item.num_frames / item.frame_rate
+        self._seconds += item.num_frames / item.frame_rate if item.length is None else item.length
         self._nominal += units.size * log2(item.num_codes)
 
     def compute(self) -> dict[str, float]:

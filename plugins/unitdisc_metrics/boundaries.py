@@ -9,11 +9,12 @@ import numpy as np
 from annotated_types import Ge
 
 from unitdisc.errors import DataError
+from unitdisc.named import codes, frame_target
 from unitdisc_metrics import boundary_matching
 from unitdisc_metrics.label_counts import LabelCounts, Ties
 from unitdisc_metrics.majority import as_labels
 from unitdisc_metrics.mergeable import Mergeable
-from unitdisc_metrics.named import codes, frame_target
+from unitdisc_metrics.unit_labels import own_labels
 
 if TYPE_CHECKING:
     from unitdisc.metric import Evaluated
@@ -53,9 +54,11 @@ class Boundaries(Mergeable):
         ends: Edges of the utterance, which always match: "drop-both" counts neither, "drop-last" the first,
             "keep" both.
         units: "raw": as they are. "mapped": each first becomes the label that it meets most often in the
-            split, so that neighbours of one label merge, which lowers over-segmentation.
+            split, so that neighbours of one label merge, which lowers over-segmentation. "mapped-one-to-one": no
+            two units become one label, as in mapped_per.
         ties: Of a mapped unit that meets two labels equally often: "lowest" takes the one that the corpus lists
-            first, "frequent" the one of more frames in all, of equals the one that first comes last by id (discophon).
+            first, "frequent" the one of more frames in all, of equals the one that first comes last by id (discophon);
+            one to one as in mapped_per.
     """
 
     taken: ClassVar[tuple[str, ...]] = ("_counts", "_labels", "_waiting")
@@ -69,13 +72,13 @@ class Boundaries(Mergeable):
         matching: Literal["one-to-one", "nearest", "window"] = "one-to-one",
         average: Literal["corpus", "utterance"] = "corpus",
         ends: Literal["drop-both", "drop-last", "keep"] = "drop-both",
-        units: Literal["raw", "mapped"] = "raw",
+        units: Literal["raw", "mapped", "mapped-one-to-one"] = "raw",
         ties: Ties = "lowest",
     ) -> None:
         self._target, self._book = target, book
         self._tolerance, self._matching = tolerance, _MATCHING[matching]
         self._average, self._ends = average, ends
-        self._is_mapped, self._ties = units == "mapped", ties
+        self._units, self._ties = units, ties
         self._counts: list[tuple[int, int, int]] = []
         self._labels = LabelCounts()
         self._waiting: list[tuple[np.ndarray, np.ndarray, int]] = []
@@ -85,7 +88,7 @@ class Boundaries(Mergeable):
         labels = frame_target(item, self._target)
         units = np.repeat(codes(item, self._book), item.stride, axis=0)[: item.num_frames]  # (T, Q)
         tolerance = int(self._tolerance * item.frame_rate + 1e-6)  # 0.29 s * 100 Hz is a little less than 29
-        if self._is_mapped:
+        if self._units != "raw":
             self._labels.add(item.key, labels)
             self._waiting.append((units, labels, tolerance))
         else:
@@ -112,11 +115,12 @@ class Boundaries(Mergeable):
         }
 
     def _mapped_counts(self) -> list[tuple[int, int, int]]:
-        mapped = as_labels(
-            [units for units, _, _ in self._waiting],
-            [labels for _, labels, _ in self._waiting],
-            self._labels.in_order(self._ties),
-        )
+        units, labels = [item[0] for item in self._waiting], [item[1] for item in self._waiting]
+        order = self._labels.in_order(self._ties)
+        if self._units == "mapped":
+            mapped = as_labels(units, labels, order)
+        else:
+            mapped = own_labels(units, labels, order, self._ties)
         return [
             self._count(frames[:, None], labels, tolerance)
             for frames, (_, labels, tolerance) in zip(mapped, self._waiting, strict=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from unitdisc.named import nats
 from unitdisc_metrics.mergeable import Mergeable
-from unitdisc_metrics.named import nats
 from unitdisc_metrics.per_dimension import Average, per_dimension
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from unitdisc.errors import DataError
+from unitdisc.named import codes, frame_target
 from unitdisc.repeats import durations, run_starts
 from unitdisc_metrics.entropy import entropy
 from unitdisc_metrics.majority import as_labels
-from unitdisc_metrics.named import codes, frame_target
 from unitdisc_metrics.tuple_counts import TupleCounts
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unitdisc.repeats import run_starts
+from unitdisc_metrics.narrow import narrow
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class Runs:
     def keep(self, chosen: np.ndarray) -> Runs:
         """Return the runs where ``chosen`` (R,) is true."""
         return Runs(self.symbols[chosen], self.starts[chosen], self.stops[chosen])
+
+    def narrowed(self) -> Runs:
+        """Return the same runs in as few bytes as hold them."""
+        return Runs(narrow(self.symbols), narrow(self.starts), narrow(self.stops))
+
+    def widened(self) -> Runs:
+        """Return the same runs in int64."""
+        return Runs(*(part.astype(np.int64) for part in (self.symbols, self.starts, self.stops)))
 
 
 def runs_of(symbols: np.ndarray) -> Runs:

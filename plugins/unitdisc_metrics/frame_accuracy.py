@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from unitdisc.errors import DataError, RecipeError
+from unitdisc.named import frame_target, prediction
 from unitdisc_metrics.mergeable import Mergeable
-from unitdisc_metrics.named import frame_target, prediction
 
 if TYPE_CHECKING:
     from unitdisc.metric import Evaluated

@@ -9,21 +9,26 @@ import numpy as np
 from annotated_types import Ge
 
 from unitdisc.edit_distance import edit_distance
+from unitdisc.named import codes, field_value, frame_target
 from unitdisc.repeats import run_starts
 from unitdisc_metrics.error_rate import error_rate
 from unitdisc_metrics.label_counts import LabelCounts, Ties
 from unitdisc_metrics.mergeable import Mergeable
-from unitdisc_metrics.named import codes, field_value, frame_target
+from unitdisc_metrics.narrow import narrow
 from unitdisc_metrics.row_numbers import places
 from unitdisc_metrics.symbols import merged
 from unitdisc_metrics.tuple_counts import TupleCounts
 from unitdisc_metrics.unit_labels import Fit, Map, Tables, fitted, halves, tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from unitdisc.metric import Evaluated
 
 Heard = tuple[str, np.ndarray, np.ndarray]
 """Speaker, the runs (R, Q + 1) of codes and whether they are labelled, and the reference (U,) of an utterance."""
+_UTTERANCES = 1000
+"""Whose units are numbered at once."""
 
 
 class MappedPER(Mergeable):
@@ -83,36 +88,35 @@ class MappedPER(Mergeable):
         self._counts[speaker].add(np.column_stack([units, labels])[labels >= 0])
         self._labels.add(item.key, labels)
         rows = np.column_stack([units, labels >= 0])
-        self._heard.append((speaker, rows[run_starts(rows)], merged(labels)))
+        self._heard.append((speaker, narrow(rows[run_starts(rows)]), narrow(merged(labels))))
 
     def compute(self) -> dict[str, float]:
         """Return the rate. Raises `DataError` when no frame had a label, or with fewer than two speakers."""
         parts = halves(self._counts, self._seed) if self._fit == "halves" else dict.fromkeys(self._counts, 0)
         found = tables(self._counts, parts, self._target, self._labels.in_order(self._ties))
-        numbers = self._numbers(found)
         everywhere = fitted(found.all_counts, self._map, self._ties)
-        same = self._rate(found, numbers, dict.fromkeys(self._counts, everywhere))
+        same = self._rate(found, dict.fromkeys(self._counts, everywhere))
         if self._fit == "same":
             return same
         maps = {part: fitted(table, self._map, self._ties) for part, table in found.counts.items()}
-        other = self._rate(found, numbers, {speaker: maps[1 - part] for speaker, part in parts.items()})
+        other = self._rate(found, {speaker: maps[1 - part] for speaker, part in parts.items()})
         return {**other, "same": same["value"], "gap": other["value"] - same["value"]}
 
-    def _numbers(self, found: Tables) -> list[np.ndarray]:
-        """Return for each utterance the number (R,) of the unit of each run, -1 where it is unlabelled."""
-        runs = np.concatenate([runs for _, runs, _ in self._heard])
-        labelled = runs[:, -1] > 0
-        numbers = np.full(len(runs), -1)
-        numbers[labelled] = places(runs[labelled, :-1], found.units)
-        return np.split(numbers, np.cumsum([len(runs) for _, runs, _ in self._heard])[:-1])
+    def _numbers(self, found: Tables) -> Iterator[np.ndarray]:
+        """Yield for each utterance the number (R,) of the unit of each run, -1 where it is unlabelled."""
+        for first in range(0, len(self._heard), _UTTERANCES):
+            some = [runs for _, runs, _ in self._heard[first : first + _UTTERANCES]]
+            runs = np.concatenate(some).astype(np.int64)
+            labelled = runs[:, -1] > 0
+            numbers = np.full(len(runs), -1)
+            numbers[labelled] = places(runs[labelled, :-1], found.units)
+            yield from np.split(numbers, np.cumsum([len(runs) for runs in some])[:-1])
 
-    def _rate(
-        self, found: Tables, numbers: list[np.ndarray], maps: dict[str, np.ndarray]
-    ) -> dict[str, float]:
+    def _rate(self, found: Tables, maps: dict[str, np.ndarray]) -> dict[str, float]:
         """Return the error rate when the units of each speaker stand for the labels of ``maps``."""
         labels = np.append(found.labels, -1)
         edits, lengths = [], []
-        for (speaker, _, reference), units in zip(self._heard, numbers, strict=True):
+        for (speaker, _, reference), units in zip(self._heard, self._numbers(found), strict=True):
             spelt = merged(labels[np.append(maps[speaker], -1)[units]])
             edits.append(edit_distance(spelt, reference))
             lengths.append(len(reference))

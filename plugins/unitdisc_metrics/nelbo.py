@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from unitdisc.errors import RecipeError
+from unitdisc.named import codes, nats
 from unitdisc_metrics.code_counts import CodeCounts
 from unitdisc_metrics.entropy import entropy
 from unitdisc_metrics.mergeable import Mergeable
-from unitdisc_metrics.named import codes, nats
 from unitdisc_metrics.per_dimension import Average, per_dimension
 
 if TYPE_CHECKING:

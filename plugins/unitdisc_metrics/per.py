@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unitdisc.edit_distance import edit_distance
+from unitdisc.named import frame_target, prediction, target
 from unitdisc_metrics.error_rate import error_rate
 from unitdisc_metrics.mergeable import Mergeable
-from unitdisc_metrics.named import frame_target, prediction, target
 from unitdisc_metrics.symbols import merged
 
 if TYPE_CHECKING:

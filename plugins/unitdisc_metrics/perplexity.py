@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from unitdisc.named import codes
 from unitdisc_metrics.code_counts import CodeCounts
 from unitdisc_metrics.entropy import entropy
 from unitdisc_metrics.mergeable import Mergeable
-from unitdisc_metrics.named import codes
 from unitdisc_metrics.tuple_counts import TupleCounts
 
 if TYPE_CHECKING:

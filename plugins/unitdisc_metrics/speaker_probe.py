@@ -9,8 +9,8 @@ from annotated_types import Ge, Gt, Le
 
 from unitdisc.errors import DataError
 from unitdisc.metric import Metric
+from unitdisc.named import codes, field_value
 from unitdisc_metrics.linear_discriminants import discriminants
-from unitdisc_metrics.named import codes, field_value
 
 if TYPE_CHECKING:
     from unitdisc.metric import Evaluated, Need

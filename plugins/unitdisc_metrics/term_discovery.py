@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
@@ -11,10 +11,11 @@ from annotated_types import Ge
 
 from unitdisc.edit_distance import edit_distance
 from unitdisc.errors import DataError
-from unitdisc.metric import Metric
+from unitdisc.named import codes, frame_target
+from unitdisc.repeats import run_starts
 from unitdisc_metrics.fragments import Runs, labelled_runs, runs_of, within
-from unitdisc_metrics.named import codes, frame_target
-from unitdisc_metrics.row_numbers import small_numbers
+from unitdisc_metrics.mergeable import Mergeable
+from unitdisc_metrics.terms import Terms, is_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     from unitdisc.metric import Evaluated
 
 Spelling = tuple[int, ...]
+Heard = tuple[Runs, Runs, float]
+"""The units and the phones of an utterance, and the edge in frames."""
+_FRAGMENTS = 2**22
+"""Of these, or so many more as one term has, where they lie is in memory at once."""
 
 
-class TermDiscovery(Metric):
+class TermDiscovery(Mergeable):
     """Normalised edit distance (NED) between the phones of repeated units, and how much speech these cover.
 
     A term is ``length`` different units in a row, however long each lasts, that occurs ``min_count`` times or more
@@ -48,6 +53,8 @@ class TermDiscovery(Metric):
     """
 
     higher_is_better: ClassVar[bool] = False
+    bootstraps: ClassVar[bool] = False
+    taken: ClassVar[tuple[str, ...]] = ("_heard",)
 
     def __init__(
         self,
@@ -63,13 +70,14 @@ class TermDiscovery(Metric):
         self._target, self._book = target, book
         self._length, self._min_count, self._edge = length, min_count, edge
         self._max_pairs, self._seed = max_pairs, seed
-        self._heard: list[tuple[Runs, Runs, float]] = []
+        self._heard: list[Heard] = []
 
     def update(self, item: Evaluated) -> None:
         """Keep the runs of one utterance until all units are known."""
         labels = frame_target(item, self._target)
         units = np.repeat(codes(item, self._book), item.stride, axis=0)[: item.num_frames]
-        self._heard.append((runs_of(units), labelled_runs(labels), self._edge * item.frame_rate))
+        edge = self._edge * item.frame_rate
+        self._heard.append((runs_of(units).narrowed(), labelled_runs(labels).narrowed(), edge))
 
     def compute(self) -> dict[str, float]:
         """Return NED, coverage and the counts. Raises `DataError` when no frame had a label."""
@@ -78,68 +86,78 @@ class TermDiscovery(Metric):
             raise DataError(
                 f"no labelled frame of target '{self._target}' in the split; score one that has labels"
             )
-        spellings: dict[int, Counter[Spelling]] = {}
+        terms = Terms([units for units, _, _ in self._heard], self._length)
+        repeated, num_fragments = terms.repeated(self._min_count), 0
         covered = 0
-        for (units, known, edge), terms in zip(self._heard, self._terms(), strict=True):
-            begins = np.flatnonzero(terms >= 0)
-            ends = units.stops[begins + self._length - 1] if len(begins) else begins
-            first, stop = within(units.starts[begins], ends, known, edge)
+        for (_, first, stop), (_, known, _) in zip(
+            self._fragments(terms, repeated), self._heard, strict=True
+        ):
             covered += _union(first, stop, len(known.starts))
-            letters = known.symbols[:, 0].tolist()
-            for term, a, b in zip(terms[begins].tolist(), first.tolist(), stop.tolist(), strict=True):
-                spellings.setdefault(term, Counter()).update([tuple(letters[a:b])] if a < b else [])
-        distances = list(self._distances(spellings))
-        pairs = sum(number for _, number in distances)
+            num_fragments += len(first)
+        rng = np.random.Generator(np.random.PCG64(self._seed))
+        total, pairs, fragments = 0.0, 0, 0
+        # Spellings are looked up for so many terms at once that those of them all need not be in memory.
+        for some in np.array_split(repeated, max(1, -(-num_fragments // _FRAGMENTS))):
+            for spellings in self._spellings(terms, some):
+                fragments += spellings.total()
+                if number := _pairs(spellings):
+                    total += self._mean(spellings, rng) * number
+                    pairs += number
         return {
-            "value": sum(mean * number for mean, number in distances) / pairs if pairs else 1.0,
+            "value": total / pairs if pairs else 1.0,
             "coverage": covered / phones,
-            "terms": float(len(spellings)),
-            "fragments": float(sum(counts.total() for counts in spellings.values())),
+            "terms": float(len(repeated)),
+            "fragments": float(fragments),
             "pairs": float(pairs),
             "phones": float(phones),
         }
 
-    def _terms(self) -> list[np.ndarray]:
-        """Return for each utterance the number (R,) of the term that begins with each run, -1 for none."""
-        numbers = small_numbers(np.concatenate([units.symbols for units, _, _ in self._heard]))
-        sizes = [len(units.starts) for units, _, _ in self._heard]
-        found = [np.full(size, -1) for size in sizes]
-        rows = [
-            np.lib.stride_tricks.sliding_window_view(row, self._length)
-            for row in np.split(numbers, np.cumsum(sizes)[:-1])
-            if len(row) >= self._length
-        ]
-        if not rows:
-            return found
-        terms = small_numbers(np.concatenate(rows))
-        terms = np.where(np.bincount(terms)[terms] >= self._min_count, terms, -1)
-        longer = [row for row in found if len(row) >= self._length]
-        for row, begun in zip(
-            longer, np.split(terms, np.cumsum([len(row) for row in rows])[:-1]), strict=True
+    def _fragments(self, terms: Terms, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield of each utterance the fragments of the ``wanted`` terms: term, first phone and that after the last."""
+        for (units, known, edge), begun in zip(self._heard, terms, strict=True):
+            begins = np.flatnonzero(is_among(begun, wanted))
+            starts = units.starts[begins].astype(np.int64)
+            stops = units.stops[begins + self._length - 1].astype(np.int64)
+            yield begun[begins], *within(starts, stops, known.widened(), edge)
+
+    def _spellings(self, terms: Terms, wanted: np.ndarray) -> Iterator[Counter[Spelling]]:
+        """Yield how often the fragments of each of the ``wanted`` terms have which phones; none have none."""
+        columns: list[tuple[np.ndarray, ...]] = []
+        letters: list[int] = []
+        for (owners, first, stop), (_, known, _) in zip(
+            self._fragments(terms, wanted), self._heard, strict=True
         ):
-            row[: len(begun)] = begun
-        return found
+            heard = first < stop
+            if heard.any():
+                columns.append((owners[heard], first[heard] + len(letters), stop[heard] + len(letters)))
+                letters += known.symbols[:, 0].tolist()
+        if not columns:
+            return
+        owners, first, stop = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+        columns.clear()
+        order = np.argsort(owners, kind="stable")
+        begins = run_starts(owners[order][:, None])
+        for begin, end in pairwise([*begins.tolist(), len(order)]):
+            own = order[begin:end]
+            places = zip(first[own].tolist(), stop[own].tolist(), strict=True)
+            yield Counter(tuple(letters[a:b]) for a, b in places)
 
-    def _distances(self, spellings: dict[int, Counter[Spelling]]) -> Iterator[tuple[float, int]]:
-        """Yield the mean distance between two fragments of each term, and the number of such pairs."""
-        rng = np.random.Generator(np.random.PCG64(self._seed))
-        for term in sorted(spellings):
-            counts = dict(sorted(spellings[term].items()))
-            number = sum(counts.values())
-            pairs = number * (number - 1) // 2
-            if pairs:
-                yield self._mean(counts, pairs, rng), pairs
-
-    def _mean(self, counts: dict[Spelling, int], pairs: int, rng: np.random.Generator) -> float:
+    def _mean(self, spellings: Counter[Spelling], rng: np.random.Generator) -> float:
+        """Return the mean distance between two fragments of a term."""
+        counts = dict(sorted(spellings.items()))
         if len(counts) * (len(counts) - 1) // 2 <= self._max_pairs:
             unlike = combinations(counts.items(), 2)
-            return sum(n * m * _distance(one, other) for (one, n), (other, m) in unlike) / pairs
+            return sum(n * m * _distance(one, other) for (one, n), (other, m) in unlike) / _pairs(spellings)
         listed = list(counts)
         owners = np.repeat(np.arange(len(listed)), list(counts.values()))
         first = rng.integers(0, len(owners), self._max_pairs)
         other = (first + rng.integers(1, len(owners), self._max_pairs)) % len(owners)
         drawn = zip(owners[first].tolist(), owners[other].tolist(), strict=True)
         return sum(_distance(listed[a], listed[b]) for a, b in drawn) / self._max_pairs
+
+
+def _pairs(spellings: Counter[Spelling]) -> int:
+    return spellings.total() * (spellings.total() - 1) // 2
 
 
 def _distance(one: Spelling, other: Spelling) -> float:

@@ -8,9 +8,9 @@ import numpy as np
 from annotated_types import Ge
 
 from unitdisc.errors import DataError
+from unitdisc.named import codes, frame_target
 from unitdisc_metrics.fragments import Runs, labelled_runs, runs_of, within
 from unitdisc_metrics.mergeable import Mergeable
-from unitdisc_metrics.named import codes, frame_target
 
 if TYPE_CHECKING:
     from unitdisc.metric import Evaluated

@@ -9,7 +9,7 @@ import numpy as np
 
 from unitdisc.errors import DataError
 from unitdisc_metrics.assignment import best_assignment
-from unitdisc_metrics.row_numbers import places
+from unitdisc_metrics.row_numbers import places, small_numbers
 from unitdisc_metrics.tuple_counts import TupleCounts
 
 if TYPE_CHECKING:
@@ -96,6 +96,29 @@ def _chosen(counts: np.ndarray) -> np.ndarray:
     labels = np.full(len(counts) + missing, -1)
     labels[units] = np.arange(len(units))
     return labels[: len(counts)]
+
+
+def own_labels(
+    units: list[np.ndarray], labels: list[np.ndarray], order: np.ndarray, ties: Ties
+) -> list[np.ndarray]:
+    """Return for each utterance the label (T,) that the unit of each frame stands for one to one, -1 for none.
+
+    Args:
+        units: Units (T, Q) of the frames of each utterance.
+        labels: (T,) of each utterance, -1 where unlabelled.
+        order: (X,) all labels, of two the one first to which a tie goes.
+        ties: As in `fitted`.
+    """
+    if not len(order):
+        return [np.full(len(frames), -1) for frames in labels]
+    numbers, pooled = small_numbers(np.concatenate(units)), np.concatenate(labels)
+    met, rows = np.unique(numbers[pooled >= 0], return_inverse=True)
+    ascending = np.argsort(order)
+    columns = ascending[np.searchsorted(order, pooled[pooled >= 0], sorter=ascending)]
+    counts = np.bincount(rows * len(order) + columns, minlength=len(met) * len(order))
+    mapped = np.full(int(numbers.max()) + 1, -1)
+    mapped[met] = np.append(order, -1)[fitted(counts.reshape(len(met), len(order)), "one-to-one", ties)]
+    return np.split(mapped[numbers], np.cumsum([len(frames) for frames in labels])[:-1])
 
 
 def halves(speakers: Collection[str], seed: int) -> dict[str, int]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Gt
 
+from unitdisc.named import codes
 from unitdisc_metrics.code_counts import CodeCounts
 from unitdisc_metrics.mergeable import Mergeable
-from unitdisc_metrics.named import codes
 
 if TYPE_CHECKING:
     from unitdisc.metric import Evaluated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import permutations
 from math import sqrt
@@ -9,7 +10,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from tests.plugins.metric_oracles import random_split, score, utterance
+from tests.plugins.metric_oracles import labelled_frames, random_split, score, utterance
 from unitdisc.data import TargetSpec
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.metric import Evaluated
@@ -201,14 +202,40 @@ def test_of_labels_met_equally_often_the_first_in_order_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"units": "raw"}, {"units": "mapped"}, {"units": "mapped", "ties": "frequent"}]
+    "options",
+    [
+        {"units": "raw"},
+        {"units": "mapped"},
+        {"units": "mapped", "ties": "frequent"},
+        {"units": "mapped-one-to-one"},
+        {"units": "mapped-one-to-one", "ties": "frequent"},
+    ],
 )
 @pytest.mark.parametrize("matching", ["one-to-one", "nearest", "window"])
 def test_boundaries_keep_the_contract(matching: str, options: dict[str, str]) -> None:
     check_metric(partial(Boundaries, target="phones", matching=matching, **options), targets=PHONES)
 
 
-@pytest.mark.parametrize("units", ["raw", "mapped"])
+def test_units_with_labels_of_their_own_are_those_of_scipys_assignment() -> None:
+    optimize = pytest.importorskip("scipy.optimize")
+    for seed in range(500):
+        split = random_split(seed)[:6]
+        pairs = [(unit, label) for (unit,), label in labelled_frames(split)]
+        units, labels = (sorted({*column}) for column in zip(*pairs, strict=True)) if pairs else ([], [])
+        counts = np.array([[pairs.count((unit, label)) for label in labels] for unit in units])
+        if len(labels) < 2:
+            continue
+        chosen = zip(*optimize.linear_sum_assignment(counts, maximize=True), strict=True)
+        stands = {units[row]: labels[column] for row, column in chosen if counts[row, column]}
+        names = [[stands.get(unit, 7) for (unit,) in item.codes.tolist()] for item in split]
+        renamed = [
+            replace(item, codes=np.array(own, np.int64)[:, None])
+            for item, own in zip(split, names, strict=True)
+        ]
+        assert score(boundaries(units="mapped-one-to-one"), split) == score(boundaries(), renamed)
+
+
+@pytest.mark.parametrize("units", ["raw", "mapped", "mapped-one-to-one"])
 def test_split_without_a_boundary_is_refused(units: str) -> None:
     with pytest.raises(DataError, match="no boundary"):
         score(boundaries(units=units), [utterance([0, 1], [0, 0]), utterance([], [])])

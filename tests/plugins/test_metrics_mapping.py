@@ -225,7 +225,7 @@ def test_mapped_per_is_that_of_plain_loops() -> None:
 
 
 def test_mapped_per_by_the_other_half_is_that_of_plain_loops() -> None:
-    for seed in range(100):
+    for seed in CASES:
         split = spoken(seed)
         parts = halves({f"s{n}" for n in range(4)}, 0)
         sides = [[item for item in split if parts[item.fields["speaker"]] == side] for side in (0, 1)]

@@ -26,6 +26,7 @@ from unitdisc_metrics.perplexity import Perplexity
 from unitdisc_metrics.pnmi import PNMI
 from unitdisc_metrics.purity import Purity
 from unitdisc_metrics.speaker_probe import SpeakerProbe
+from unitdisc_metrics.term_discovery import TermDiscovery
 from unitdisc_metrics.tokens import Tokens
 from unitdisc_metrics.unit_accuracy import UnitAccuracy
 from unitdisc_metrics.usage import Usage
@@ -35,9 +36,11 @@ LABELLED = [AMI, ARI, NMI, PNMI, Purity, VMeasure, UnitAccuracy, MappedPER, Toke
 MAKERS = [
     *(partial(metric, target="phones") for metric in LABELLED),
     partial(Boundaries, target="phones", units="mapped", average="utterance"),
+    partial(Boundaries, target="phones", units="mapped-one-to-one"),
     partial(Purity, target="phones", over="segments"),
     partial(UnitAccuracy, target="phones", fit="halves", map="one-to-one"),
     partial(MappedPER, target="phones", fit="halves", average="utterance"),
+    partial(TermDiscovery, target="phones", length=1, max_pairs=10),
     partial(PER, head="probe", target="phones", reference="dedup-alignment"),
     partial(FrameAccuracy, head="probe", target="phones"),
     Perplexity,

@@ -16,6 +16,7 @@ from tests.plugins.test_metrics_mapping import levenshtein
 from unitdisc.data import TargetSpec
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.testing import check_metric
+from unitdisc_metrics import term_discovery
 from unitdisc_metrics.fragments import labelled_runs, runs_of, within
 from unitdisc_metrics.term_discovery import TermDiscovery
 from unitdisc_metrics.tokens import Tokens, hits
@@ -181,6 +182,16 @@ def test_terms_score_as_plain_loops_do() -> None:
         assert found["value"] == pytest.approx(np.mean(distances) if distances else 1)
         assert (found["coverage"], found["fragments"]) == (pytest.approx(coverage), fragments)
         assert found["pairs"] == len(distances)
+
+
+def test_terms_are_the_same_few_at_a_time_and_with_codes_too_large_for_64_bits(monkeypatch) -> None:
+    split = hundred_a_second([item for seed in range(9) for item in random_split(seed, num_codebooks=2)])
+    expected = score(TermDiscovery(target="phones", length=2), split)
+    wide = [replace(item, codes=item.codes * 2**30) for item in split]
+    assert score(TermDiscovery(target="phones", length=2), wide) == expected
+    monkeypatch.setattr(term_discovery, "_FRAGMENTS", 5)
+    assert score(TermDiscovery(target="phones", length=2), split) == expected
+    assert expected["fragments"] > 50
 
 
 def test_a_sample_of_pairs_comes_near_to_all_of_them() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from unitdisc.cli import warn_broken
 
+if TYPE_CHECKING:
+    from unitdisc.run import Run
+
 _PATH = click.Path(path_type=Path)
+_LABELS = "is about labels; name them with --against"
 _LENGTH = click.FloatRange(min=0, min_open=True)
-_SAMPLES = 200
 
 
 @click.command("evaluate", short_help="Score a trained run, or units of any system.")
@@ -35,7 +39,9 @@ _SAMPLES = 200
 )
 @click.option("--step", type=_LENGTH, help="How long one unit lasts, where UNITS do not say it.")
 @click.option(
-    "--unit-of-time", type=click.Choice(["second", "column", "pixel"]), help="Of --step and --frame."
+    "--unit-of-time",
+    type=click.Choice(["second", "column", "pixel"]),
+    help="Of --step, or of the times in UNITS [default: second].",
 )
 @click.option(
     "--num-codes", type=click.IntRange(min=1), help="Size K of a codebook, where UNITS do not say it."
@@ -45,6 +51,14 @@ _SAMPLES = 200
     "--frame", type=_LENGTH, help="Frames at which units and labels meet [default: 0.01 s, or a column]."
 )
 @click.option(
+    "--speakers", type=_PATH, metavar="FILE", help="Who speaks: a line ID SPEAKER each, as Kaldi's utt2spk."
+)
+@click.option(
+    "--fit-on",
+    metavar="SPLIT_OR_UNITS",
+    help="Learn maps from units to labels on another split of RUN, or on other UNITS beside LABELS.",
+)
+@click.option(
     "--group",
     metavar="FIELD",
     help="What intervals are over [default: speaker, writer or document; of less than three, utterances].",
@@ -52,10 +66,10 @@ _SAMPLES = 200
 @click.option(
     "--intervals",
     type=click.IntRange(min=0),
-    help=f"Samples of the bootstrap, 0 for none [default: {_SAMPLES}].",
+    help="Samples of the bootstrap, 0 for none [default: 200].",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+    "--seed", type=click.IntRange(min=0), help="Of everything random [default: that of RUN's recipe, or 0]."
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write everything as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
@@ -68,7 +82,7 @@ def command(
     metrics: tuple[str, ...],
     **options: object,
 ) -> None:
-    """Score RUN by its recipe and write metrics.json, or units against LABELS beside chance, ceiling and intervals.
+    """Score RUN by its recipe, or units against LABELS, beside chance, ceiling and intervals.
 
     \b
     UNITS are files or folders in any format that unitdisc convert reads. LABELS are
@@ -78,27 +92,34 @@ def command(
         symbol ..." with a symbol per frame of --label-step
       .jsonl: {"file": id, "phones": [symbol per frame], "speaker": name}
       .item: an item file of ABX
+
     Frame t covers [t, t + 1) times --frame and has the label that stands at its middle. Without --like and --metric
-    all metrics are scored that need no more than units and labels; RUN alone is scored by its recipe.
+    all metrics are scored that need no more than units and labels. RUN alone is scored by its recipe: its metrics.json
+    is written where it is missing (and is what --json prints), and scores that take long have no interval; --intervals
+    asks for these too.
     """  # noqa: D301  (click takes the backspace character as "keep these lines")
     from unitdisc.scored import unit_file
-    from unitdisc.scored.evaluation import Asked, evaluate_run, evaluate_units
+    from unitdisc.scored.asked import SAMPLES, Asked
+    from unitdisc.scored.evaluation import evaluate_run, evaluate_units
     from unitdisc.stopping import interruptible
     from unitdisc.storage import write_text
 
     is_run = unit_file.is_run(path)
-    chosen = {name: value for name, value in options.items() if value}
-    if is_run and intervals is None and out is None and not metrics and not chosen:
-        _recipe(path, as_json=as_json)
+    chosen = {name: value for name, value in options.items() if value is not None and value is not False}
+    is_plain = is_run and intervals is None and out is None and not metrics and not chosen
+    if is_plain and as_json:
+        click.echo(json.dumps(_scored(path).metrics, indent=1))
         return
     warn_broken()
-    _refuse(chosen, is_run=is_run)
-    asked = Asked(**chosen, metrics=metrics, samples=_SAMPLES if intervals is None else intervals)  # type: ignore[arg-type]
+    _refuse({**chosen, **({"metrics": metrics} if metrics else {})}, is_run=is_run, intervals=intervals)
+    samples = SAMPLES if intervals is None else intervals
+    asked = Asked(**chosen, metrics=metrics, samples=samples, jackknife=not is_plain)  # type: ignore[arg-type]
+    run = _scored(path) if is_plain else None
     with interruptible("stopped; nothing was written"):
         if is_run:
             from unitdisc.run import load
 
-            content = evaluate_run(load(path), asked)
+            content = evaluate_run(run or load(path), asked)
         else:
             content = evaluate_units(path, asked)
     text = json.dumps(content, indent=1) + "\n"
@@ -112,27 +133,40 @@ def command(
         page(content)
 
 
-def _refuse(chosen: dict[str, object], *, is_run: bool) -> None:
+def _refuse(chosen: dict[str, object], *, is_run: bool, intervals: int | None) -> None:
     """Raise `RecipeError` for an option that would do nothing."""
     from unitdisc.errors import RecipeError
 
-    of_units = [name for name in ("form", "step", "unit_of_time", "num_codes") if name in chosen]
-    about_labels = ("fold", "stem", "label_step", "frame", *(() if is_run else ("target",)))
-    of_labels = [name for name in about_labels if name in chosen]
-    if is_run and of_units:
-        raise RecipeError(f"{_option(of_units[0])}: is for unit files; a run knows it")
-    if of_labels and "against" not in chosen:
-        raise RecipeError(f"{_option(of_labels[0])}: is about labels; name them with --against")
+    is_beside = "against" in chosen
+    is_by_recipe = is_run and not is_beside and not chosen.keys() & {"metrics", "like"}
+    reasons = {
+        ("form", "step", "unit_of_time", "num_codes"): (is_run, "is for unit files; a run knows it"),
+        ("speakers",): (
+            is_run and not is_beside,
+            "is for other labels or unit files; a run's corpus says it",
+        ),
+        ("stem",): (not is_beside and "speakers" not in chosen, _LABELS),
+        ("fold", "label_step", "frame"): (not is_beside, _LABELS),
+        ("target", "fit_on"): (not is_beside and not is_run, _LABELS),
+        ("target",): (
+            is_by_recipe,
+            "the metrics of a recipe say it themselves; name others with --metric or --like",
+        ),
+        ("group",): (is_by_recipe and intervals == 0, "is about intervals, and --intervals 0 wants none"),
+    }
+    for names, (is_idle, reason) in reasons.items():
+        for name in names:
+            if is_idle and name in chosen:
+                raise RecipeError(f"{_option(name)}: {reason}")
 
 
 def _option(name: str) -> str:
     return "--from" if name == "form" else f"--{name.replace('_', '-')}"
 
 
-def _recipe(path: Path, *, as_json: bool) -> None:
-    """Score a run by its recipe, as `unitdisc run` does."""
+def _scored(path: Path) -> Run:
+    """Return a run after it has been scored as `unitdisc run` does."""
     from unitdisc import steps
-    from unitdisc.cli.scores import table
     from unitdisc.run import load
     from unitdisc.stopping import interruptible
 
@@ -140,7 +174,4 @@ def _recipe(path: Path, *, as_json: bool) -> None:
     told = f"stopped; what was there is kept; do it again with: unitdisc evaluate {path}"
     with interruptible(told), run.folder.locked():
         steps.evaluate(run)
-    if as_json:
-        click.echo(json.dumps(run.metrics, indent=1))
-    else:
-        table(run)
+    return run

@@ -12,8 +12,9 @@ from fractions import Fraction
 from statistics import median
 from typing import TYPE_CHECKING
 
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, RecipeError
 from unitdisc.exporter import UNKNOWN
+from unitdisc.reader import LONGEST
 from unitdisc.scored.items import exact
 from unitdisc.scored.label_files import BY_FRAME
 from unitdisc.scored.labels import stem
@@ -22,6 +23,7 @@ from unitdisc.suggest import hint
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from unitdisc.scored.asked import Asked
     from unitdisc.scored.labelled import Labels
     from unitdisc.units import Units
 
@@ -29,6 +31,10 @@ _NEAR = 2
 """Units by which lengths may differ as kinds of framing do."""
 _SAME = Fraction(1, 100)
 """Share by which the length of all may differ."""
+_SHORTEST, _LONGEST = 1e-6, 1e6
+"""Seconds or columns that a unit or frame may last."""
+_MOST_FRAMES = 1000
+"""Frames of a unit where frames are asked for."""
 _USUAL_STEPS = (0.005, 0.01, 0.0125, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08)
 
 
@@ -161,6 +167,36 @@ def told(*, num_codes: int, is_told: bool, unit_of_time: str) -> list[str]:
             "nothing says how long a unit lasts, so rates are per unit; give --step for those per second"
         )
     return warnings
+
+
+def meant(asked: Asked) -> None:
+    """Raise `RecipeError` for a length that nothing has."""
+    for name in ("step", "frame", "label_step"):
+        value = getattr(asked, name)
+        if value is not None and not _SHORTEST <= value <= _LONGEST:
+            raise RecipeError(
+                f"--{name.replace('_', '-')} {value:g}: nothing lasts so; give seconds or columns from "
+                f"{_SHORTEST:g} to {_LONGEST:g}"
+            )
+
+
+def coarse_enough(frame: float, step: Fraction, unit_of_time: str) -> None:
+    """Raise `RecipeError` for frames of which a unit has so many that nothing is gained."""
+    if step / exact(frame) > _MOST_FRAMES:
+        raise RecipeError(
+            f"--frame {frame:g}: a unit of {float(step):.6g} {unit_of_time}s would be "
+            f"{round(step / exact(frame)):,} frames; give {float(step) / _MOST_FRAMES:g} or more"
+        )
+
+
+def plausible(units: Iterable[Units], where: str) -> None:
+    """Raise `DataError` for times that no recording or line has."""
+    for item in units:
+        if not (_SHORTEST <= item.step <= _LONGEST and max(abs(item.start), abs(item.end)) < LONGEST):
+            raise DataError(
+                f"{where}: {item.key}: units of {item.step:g} {item.unit_of_time}s from {item.start:g} to {item.end:g} "
+                "cannot be; the file is damaged, or its times are in other units"
+            )
 
 
 def _wrong_rate(units: Sequence[Units], labels: Labels, step: Fraction, share: Fraction) -> str:

@@ -33,10 +33,11 @@ def random_segments(codes: Sequence[np.ndarray], rng: np.random.Generator) -> li
     ]
 
 
-def gold(item: Evaluated, target: str, num_labels: int) -> Evaluated:
+def gold(item: Evaluated, target: str, num_labels: int, *, has_gaps: bool) -> Evaluated:
     """Return the utterance with labels as units: of the labels of a unit's frames the most frequent.
 
-    Of equally frequent ones the earliest is taken. Unlabelled stretches are a unit of their own, ``num_labels``.
+    Of equally frequent ones the earliest is taken. Where some utterance ``has_gaps``, unlabelled stretches are a unit
+    of their own, ``num_labels``.
     """
     labels = item.targets[target]
     width = len(item.codes) * item.stride
@@ -46,7 +47,7 @@ def gold(item: Evaluated, target: str, num_labels: int) -> Evaluated:
     best = (
         np.take_along_axis(frames, counts.argmax(axis=1)[:, None], axis=1) if len(frames) else frames[:, :1]
     )
-    return replace(item, codes=best, num_codes=num_labels + 1)
+    return replace(item, codes=best, num_codes=num_labels + has_gaps)
 
 
 def _segments(count: int, chain: np.ndarray, rng: np.random.Generator) -> np.ndarray:

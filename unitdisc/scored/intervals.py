@@ -40,16 +40,19 @@ class Spread:
     merges keeps an instance per block, and the error is the deviation of the bootstrap: blocks are drawn with
     replacement, as many as there are, and the score recomputed. (Quantiles of the bootstrap would lie off the value:
     with fewer different speakers, mutual information is higher.) What compares utterances with each other would take
-    a block drawn twice for agreement of two; there each block is left out once, the jackknife.
+    a block drawn twice for agreement of two; there each block is left out once, the jackknife. A metric that merges
+    makes that of its blocks, too; of any other there is an instance without each block.
 
     Args:
         make: Returns the metric, new.
         num_blocks: Blocks; fewer than 2 give no interval.
+        jackknife: Whether what cannot be drawn several times over has an interval, too.
     """
 
-    def __init__(self, make: Callable[[], Metric], num_blocks: int) -> None:
+    def __init__(self, make: Callable[[], Metric], num_blocks: int, *, jackknife: bool = True) -> None:
         self.make, self.metric = make, make()
-        count = num_blocks if self.metric.merges else min(num_blocks, _MOST_LEFT_OUT)
+        self._draws = self.metric.merges and self.metric.bootstraps
+        count = num_blocks if self._draws else min(num_blocks, _MOST_LEFT_OUT) * jackknife
         self.parts = [make() for _ in range(count)] if count > 1 else []
 
     def update(self, item: Evaluated, block: int) -> None:
@@ -66,17 +69,13 @@ class Spread:
         """Return "low" and "high", and the "method"; None where it cannot be told."""
         centre = _value(self.metric) if self.parts else None
         error = (
-            None
-            if centre is None
-            else self._bootstrap(samples, rng)
-            if self.metric.merges
-            else self._jackknife()
+            None if centre is None else self._bootstrap(samples, rng) if self._draws else self._jackknife()
         )
         if centre is None or error is None:
             return None
         count = len(self.parts)
         half = t_quantile((1 + CONFIDENCE) / 2, count - 1) * error
-        about = {"method": "bootstrap", "samples": samples} if self.metric.merges else {"method": "jackknife"}
+        about = {"method": "bootstrap", "samples": samples} if self._draws else {"method": "jackknife"}
         return {"low": centre - half, "high": centre + half, **about, "blocks": count}
 
     def _bootstrap(self, samples: int, rng: np.random.Generator) -> float | None:
@@ -97,9 +96,18 @@ class Spread:
 
     def _jackknife(self) -> float | None:
         """Return the standard error; None where the score without a block cannot be made."""
-        found = [value for part in self.parts if (value := _value(part)) is not None]
+        rests = map(self._without, range(len(self.parts))) if self.metric.merges else self.parts
+        found = [value for rest in rests if (value := _value(rest)) is not None]
         count = len(found)
         return sqrt((count - 1) * float(np.var(found))) if count == len(self.parts) else None
+
+    def _without(self, left_out: int) -> Metric:
+        """Return the score of all blocks but one."""
+        metric = self.make()
+        for number, part in enumerate(self.parts):
+            if number != left_out:
+                metric.merge(part)
+        return metric
 
 
 def group_field(known: Mapping[str, Mapping[str, str]], asked: str | None) -> str | None:

@@ -13,7 +13,7 @@ from unitdisc.scored.spans import NANOSECONDS, Spans, nanoseconds
 from unitdisc.shuffle import shuffled_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from unitdisc.metric import Need
     from unitdisc.scored.labelled import Labels
@@ -80,11 +80,20 @@ class UnitItems:
         units: What is scored.
         num_codes: K.
         grid: Frames.
-        labels: What is known of them; None is nothing.
+        labels: Of the same recordings or lines; None where there are none.
+        fields: By id, what is known of it in single values.
     """
 
-    def __init__(self, units: Sequence[Units], num_codes: int, grid: Grid, labels: Labels | None) -> None:
-        self.units, self.num_codes, self.grid, self.labels = units, num_codes, grid, labels
+    def __init__(
+        self,
+        units: Sequence[Units],
+        num_codes: int,
+        grid: Grid,
+        labels: Labels | None,
+        fields: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self.units, self.num_codes, self.grid = units, num_codes, grid
+        self.labels, self.fields = labels, fields
 
     def real(self, needs: Collection[Need]) -> Iterator[Evaluated]:
         """Yield each; nothing is carried beside units and labels."""
@@ -108,12 +117,10 @@ class UnitItems:
 
     def _item(self, units: Units) -> Evaluated:
         start = exact(units.start)
-        labels, fields, targets = self.labels, {}, {}
-        length = exact(units.end) - start
+        labels, targets, end = self.labels, {}, exact(units.end)
         if labels is not None:
-            length = labels.lengths[units.key] - start if units.key in labels.lengths else length
-            fields = labels.fields.get(units.key, {})
-        count = self.grid.num_frames(length, len(units.codes))
+            end = labels.lengths.get(units.key, end)
+        count = self.grid.num_frames(end - start, len(units.codes))
         if labels is not None:
             targets = {
                 name: table.spans.get(units.key, _UNLABELLED).frames(count, self.grid.frame, start)
@@ -126,8 +133,9 @@ class UnitItems:
             num_frames=count,
             stride=self.grid.stride,
             targets=targets,
-            fields=fields,
+            fields=self.fields[units.key],
             frame_rate=float(1 / self.grid.frame),
+            length=float(end),
         )
 
 

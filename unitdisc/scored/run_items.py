@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 
 class RunItems:
-    """The examples of the split that a run is scored on.
+    """The examples of a split of a run.
 
     Args:
         run: The run, its model where it shall compute.
+        split: Name of the split.
+        seed: Of the order of shuffled units.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.split = run.source.split(run.recipe.evaluate.split)
+    def __init__(self, run: Run, split: str, *, seed: int) -> None:
+        self.run, self.seed = run, seed
+        self.split = run.source.split(split)
         self.found: dict[int, np.ndarray] = {}
         self.kept: list[Evaluated] = []
 
@@ -38,9 +40,9 @@ class RunItems:
             yield item
 
     def shuffled(self, needs: Collection[Need], rng: np.random.Generator) -> Iterator[Evaluated]:
-        """Yield each after the units have been shuffled, by the seed of the recipe as everywhere in the run."""
+        """Yield each after the units have been shuffled, as the run does for the chance values of ``metrics.json``."""
         del rng
-        return shuffled_items(self.run.model, self.split, self.run.recipe, needs, self.found)
+        return shuffled_items(self.run.model, self.split, self.run.recipe, needs, self.found, seed=self.seed)
 
     def bare(self) -> Iterator[Evaluated]:
         """Yield each without what only the model knows."""

@@ -54,6 +54,7 @@ def check_metric(
     _order(make, items, result)
     _fresh(make, items, result)
     _merges(make, items)
+    _learns(make, items)
     _leaves_items_alone(make, items)
     _names(make, items)
 
@@ -97,6 +98,28 @@ def _merges(make: Callable[[], Metric], items: list[Evaluated]) -> None:
             math.isclose(found[name], expected[name], rel_tol=1e-9, abs_tol=1e-12) for name in expected
         )
         require(same, law, f"{found} instead of {expected} when merged {times} times")
+
+
+def _learns(make: Callable[[], Metric], items: list[Evaluated]) -> None:
+    law = "a metric that learns from another one leaves it alone, and keeps the other laws"
+    teacher = make()
+    if not teacher.learns:
+        return
+    before = _score(teacher, items)
+
+    def taught() -> Metric:
+        metric = make()
+        metric.learn_from(teacher)
+        return metric
+
+    try:
+        expected = _score(taught(), items)
+    except RecipeError:  # its parameters say from what it learns
+        return
+    require(all(map(math.isfinite, expected.values())), law, f"found {expected}")
+    _fresh(taught, items, expected)
+    _merges(taught, items)
+    require(teacher.compute() == before, law, "the other one changed")
 
 
 def _leaves_items_alone(make: Callable[[], Metric], items: list[Evaluated]) -> None:

@@ -56,7 +56,7 @@ def codes(item: Evaluated, book: int | None = None) -> np.ndarray:
     num_codebooks = item.codes.shape[1]
     if num_codebooks == 0:
         raise RecipeError(
-            f"{item.key}: the bottleneck quantises nothing, so there are no units; drop this metric"
+            f"{item.key}: the bottleneck quantises nothing, so there are no units; drop this metric, or score latents"
         )
     if book is None:
         return item.codes
