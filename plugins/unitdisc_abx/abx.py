@@ -12,8 +12,9 @@ from annotated_types import Ge, Gt
 
 from unitdisc.errors import DataError, RecipeError
 from unitdisc.metric import Metric
+from unitdisc.named import field_value, frame_target
 from unitdisc_abx.blocks import Frames
-from unitdisc_abx.carried import carried, field_value, frame_target
+from unitdisc_abx.carried import carried
 from unitdisc_abx.cells import Limits, groups
 from unitdisc_abx.frame_distances import checked, frame_distance
 from unitdisc_abx.item_file import read_items

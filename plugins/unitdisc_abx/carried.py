@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from unitdisc.named import codes, field_value, frame_target
+from unitdisc.named import codes
 
 if TYPE_CHECKING:
     import numpy as np
 
     from unitdisc.metric import Evaluated
-
-__all__ = ["carried", "field_value", "frame_target"]
 
 
 def carried(

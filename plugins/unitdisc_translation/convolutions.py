@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unitdisc.parts import Padded
+from unitdisc_translation.product import Linear
 
 
 class ResidualBlock(nn.Module):
@@ -58,7 +59,7 @@ class Doubling(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(dim, 2 * dim)
+        self.linear = Linear(dim, 2 * dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return two vectors for each."""

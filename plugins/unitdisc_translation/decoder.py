@@ -16,6 +16,7 @@ from unitdisc.likelihood import Likelihood
 from unitdisc.parts import Batch, Decoder, Padded
 from unitdisc.transcript import Translator
 from unitdisc.watch import UNWATCHED, Watch
+from unitdisc_translation.product import product
 from unitdisc_translation.search import beam_search, greedy
 from unitdisc_translation.transformer import Cache, DecoderLayer, EncoderLayer, Stack, positions
 from unitdisc_translation.vocabulary import PAD, START, UNKNOWN
@@ -156,7 +157,7 @@ class Autoregressive(Likelihood, Translator, Decoder):
 
     def logits(self, x: Tensor) -> Tensor:
         """Return (..., V) of the decoder's vectors (..., D)."""
-        return F.linear(x, self.embedding).float()
+        return product(x, self.embedding).float()
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return (..., D) of tokens, without positions."""
@@ -216,7 +217,7 @@ class CachedSteps:
         self._step += 1
         for layer, cache in zip(self._layers, self._caches, strict=True):
             x = layer.step(x, cache, self._mask)
-        return F.linear(model.decoder.norm(x), model.embedding, self._ban).float()
+        return product(model.decoder.norm(x), model.embedding, self._ban).float()
 
     def select(self, sentences: Tensor, parents: Tensor) -> None:
         """Go on with these ``sentences`` (B',), with the partial translations ``parents`` (B', K) of each."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from unitdisc_translation.product import Linear
 from unitdisc_translation.transformer import Cache, DecoderLayer, Norm, Stack, positions
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class LatentPredictor(nn.Module):
         self.stack = Stack(
             DecoderLayer, hidden, layers=layers, heads=heads, inner=inner, dropout=dropout, norm=norm
         )
-        self.out = nn.Linear(hidden, num_codebooks * num_codes)
+        self.out = Linear(hidden, num_codebooks * num_codes)
 
     def forward(self, vectors: Tensor, source: Tensor, mask: Tensor) -> Tensor:
         """Return log-probabilities (B, S, Q, K) float32 of each latent, given the ``vectors`` (B, S, D) before it."""

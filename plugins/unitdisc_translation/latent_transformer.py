@@ -19,7 +19,8 @@ from unitdisc_translation.latent_checks import check, coded, sentence
 from unitdisc_translation.latent_predictor import LatentPredictor, LatentSteps, search
 from unitdisc_translation.terminal import TerminalCodes
 from unitdisc_translation.transformer import DecoderLayer, EncoderLayer, Norm, Stack, positions
-from unitdisc_translation.vocabulary import END, PAD, START, UNKNOWN
+from unitdisc_translation.vocabulary import PAD
+from unitdisc_translation.writing import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -134,7 +135,8 @@ class LatentTransformer(Translator, Decoder):
             self.terminal.add(seen, batch.inputs, stride=self.stride, pad=PAD)
         encoded, mask = self.encode(source)
         is_shown = self._shown(batch.inputs)
-        logits = self._read(self._mixed(seen, batch.inputs, is_shown), encoded, mask)
+        read = self._read(self._mixed(seen, batch.inputs, is_shown), encoded, mask)
+        logits = F.linear(read, self.embedding)
         counted = batch.inputs.mask & (batch.inputs.values != PAD)
         counted = counted & ~is_shown if self.reading == "paper" else counted
         log_probs = logits[counted].float().log_softmax(1)
@@ -167,7 +169,9 @@ class LatentTransformer(Translator, Decoder):
     ) -> list[list[Tensor]]:
         """Return of each sentence ``beam`` translations, those of the likeliest latent sentences, </s> last.
 
-        ``length_penalty`` changes nothing, as all latent sentences of a source stand for equally many tokens.
+        ``length_penalty`` changes nothing, as all latent sentences of a source stand for equally many tokens. With
+        ``max_length`` there is one latent more than so many tokens need: the last layers read the one that ends a
+        sentence, so that a translation which the limit does not cut short stays as it is without one.
         """
         del length_penalty
         encoded, mask = self.encode(source)
@@ -206,7 +210,7 @@ class LatentTransformer(Translator, Decoder):
     ) -> Tensor:
         """Return the likeliest latent sentences (B, beam, S, Q), -1 behind their ends, the likeliest first."""
         planned = -(-2 * source.lengths // self.stride)
-        needed = planned if max_length is None else planned.clamp(max=-(-max_length // self.stride))
+        needed = planned if max_length is None else planned.clamp(max=-(-max_length // self.stride) + 1)
         steps = LatentSteps(self.predictor, encoded, mask, beam=beam, longest=int(needed.max()))
         codes = search(steps, needed, lookup=lookup, beam=beam, is_end=is_end)
         watch.count("latents", int((codes[:, 0, :, 0] >= 0).sum()), int(planned.sum()))
@@ -254,29 +258,23 @@ class LatentTransformer(Translator, Decoder):
             return read
         return Padded(F.pad(read.values[:, :-1], (0, 0, 1, 0)), read.lengths)
 
-    def _read(self, read: Padded, encoded: Tensor, mask: Tensor, *, ban: Tensor | None = None) -> Tensor:
-        """Return logits (B, T, V) of the places (B, T, D), ``ban`` (V,) added where it is given."""
+    def _read(self, read: Padded, encoded: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, T, D), what the last layers know of the token at each place (B, T, D)."""
         x, own = self._placed(read.values), read.mask[:, None, None]
         if self.reading == "code":
             causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
             own = own & causal
-        found = self.decoder(x, encoded, mask, own) if self.attends_source else self.decoder(x, own)
-        return F.linear(found, self.embedding, ban)
+        found: Tensor = self.decoder(x, encoded, mask, own) if self.attends_source else self.decoder(x, own)
+        return found
 
     def _write(self, latents: Padded, encoded: Tensor, mask: Tensor, most: int | None) -> list[Tensor]:
         """Return sentences (U,) of latents (B, S, dim): the likeliest tokens up to the first </s>, which is last."""
-        ban = self.embedding.new_zeros(len(self.embedding))
-        ban[[PAD, START, UNKNOWN]] = float("-inf")
-        logits = self._read(self._moved(self.spread(latents)), encoded, mask, ban=ban)
-        tokens = logits.max(2).indices  # three times as fast as argmax
+        found = self._read(self._moved(self.spread(latents)), encoded, mask)
         limits = latents.lengths * self.stride
-        if most is not None:
-            limits = limits.clamp(max=most)
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        is_last = places >= limits[:, None] - 1  # there every sentence ends
-        ends = (is_last | (tokens == END)).int().argmax(1) + 1
-        tokens = tokens.masked_fill(is_last, END)
-        return [row[:end] for row, end in zip(tokens, ends.tolist(), strict=True)]
+        # The last latent most often says that nothing more comes.
+        early = limits - self.stride
+        limits = limits if most is None else limits.clamp(max=most)
+        return write(found, self.embedding, early=early, limits=limits)
 
     def _predicted(self, latents: Coded, encoded: Tensor, mask: Tensor) -> Tensor:
         """Return -ln p () of all codes, a mean over the samples of each where there are some."""

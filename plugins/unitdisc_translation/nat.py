@@ -21,6 +21,7 @@ from unitdisc.translation import penalty
 from unitdisc.watch import UNWATCHED, Watch
 from unitdisc_translation.fertility import copied
 from unitdisc_translation.nat_layer import ParallelLayer
+from unitdisc_translation.product import product
 from unitdisc_translation.transformer import EncoderLayer, Stack, positions
 from unitdisc_translation.vocabulary import END, PAD, START, UNKNOWN
 
@@ -281,7 +282,7 @@ class NonAutoregressive(Translator, Decoder):
 
     def _logits(self, x: Tensor) -> Tensor:
         """Return (..., V) of the decoder's vectors (..., D)."""
-        return F.linear(x, self.embedding).float()
+        return product(x, self.embedding).float()
 
     def _vectors(self, tokens: Tensor) -> Tensor:
         """Return (B, T, D) of tokens with their positions."""

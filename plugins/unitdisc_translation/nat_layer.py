@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unitdisc_translation.product import product
 from unitdisc_translation.transformer import Attention, FeedForward, Residual
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class PositionalAttention(Attention):
     def look(self, x: Tensor, places: Tensor, *, mask: Tensor) -> Tensor:
         """Return (B, T, D) given states ``x`` (B, T, D) and vectors of the ``places`` (T, D)."""
         dim = x.shape[2]
-        query, key = self._split(F.linear(places[None], self.weight[: 2 * dim], self.bias[: 2 * dim]), 2)
-        (value,) = self._split(F.linear(x, self.weight[2 * dim :], self.bias[2 * dim :]), 1)
+        query, key = self._split(product(places[None], self.weight[: 2 * dim], self.bias[: 2 * dim]), 2)
+        (value,) = self._split(product(x, self.weight[2 * dim :], self.bias[2 * dim :]), 1)
         return self.attend(query.expand_as(value), key.expand_as(value), value, mask=mask)
 
 

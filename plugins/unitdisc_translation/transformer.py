@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unitdisc_translation.product import Linear, product
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,7 +40,7 @@ class Attention(nn.Module):
         # One matrix for queries, keys and values: one product where all three are of the same vectors.
         self.weight = nn.Parameter(torch.empty(3 * dim, dim))
         self.bias = nn.Parameter(torch.zeros(3 * dim))
-        self.out = nn.Linear(dim, dim)
+        self.out = Linear(dim, dim)
         for matrix in (*self.weight.chunk(3), self.out.weight):
             nn.init.xavier_uniform_(matrix)
         nn.init.zeros_(self.out.bias)
@@ -49,18 +51,18 @@ class Attention(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values (B, H, T, D / H) of vectors (B, T, D)."""
-        query, key, value = self._split(F.linear(x, self.weight, self.bias), 3)
+        query, key, value = self._split(product(x, self.weight, self.bias), 3)
         return query, key, value
 
     def queries(self, x: Tensor) -> Tensor:
         """Return queries (B, H, T, D / H) alone."""
         dim = x.shape[2]
-        return self._split(F.linear(x, self.weight[:dim], self.bias[:dim]), 1)[0]
+        return self._split(product(x, self.weight[:dim], self.bias[:dim]), 1)[0]
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values (B, H, T, D / H) alone."""
         dim = x.shape[2]
-        key, value = self._split(F.linear(x, self.weight[dim:], self.bias[dim:]), 2)
+        key, value = self._split(product(x, self.weight[dim:], self.bias[dim:]), 2)
         return key, value
 
     def attend(
@@ -86,7 +88,7 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor, number: int) -> tuple[Tensor, ...]:
         """Return so many (B, H, T, D / H) that stand beside each other in (B, T, number * D)."""
-        return x.view(*x.shape[:2], number, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        return x.contiguous().view(*x.shape[:2], number, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 class Residual(nn.Module):
@@ -106,10 +108,11 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """Return (B, T, D)."""
-        if self.is_pre:
-            return x + self.dropout(sublayer(self.norm(x)))
-        normed: Tensor = self.norm(x + self.dropout(sublayer(x)))
-        return normed
+        found = sublayer(self.norm(x) if self.is_pre else x)
+        if self.training:  # decoding is many short steps, in which even a call that does nothing takes time
+            found = self.dropout(found)
+        ended: Tensor = x + found if self.is_pre else self.norm(x + found)
+        return ended
 
 
 class FeedForward(nn.Sequential):
@@ -122,11 +125,18 @@ class FeedForward(nn.Sequential):
     """
 
     def __init__(self, dim: int, *, inner: int, dropout: float) -> None:
-        first, second = nn.Linear(dim, inner), nn.Linear(inner, dim)
-        super().__init__(first, nn.ReLU(), nn.Dropout(dropout), second)
+        first, second = Linear(dim, inner), Linear(inner, dim)
+        super().__init__(first, nn.ReLU(inplace=True), nn.Dropout(dropout), second)
         for linear in (first, second):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., D) of vectors (..., D)."""
+        first, relu, dropout, second = self
+        inner = relu(first(x))
+        found: Tensor = second(dropout(inner) if self.training else inner)
+        return found
 
 
 class EncoderLayer(nn.Module):

@@ -106,7 +106,7 @@ def test_the_loss_is_the_nats_of_words_and_of_codes_by_loops():
     with torch.no_grad():
         loss, numbers = model(latents, batch)
         encoded, mask = model.encode(batch.conditions["source"])
-        words = model._read(model.spread(latents), encoded, mask).log_softmax(2)
+        words = F.linear(model._read(model.spread(latents), encoded, mask), model.embedding).log_softmax(2)
         codes = model.predictor(latents.values, encoded, mask)
     nats = {"words": 0.0, "codes": 0.0}
     count = 0
@@ -263,6 +263,34 @@ def test_a_latent_sentence_stops_at_the_first_latent_that_stands_for_nothing(mod
     assert len(limited) <= 2
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("seed", range(6))
+def test_a_limit_that_no_latent_is_missing_for_changes_no_word_before_it(seed: int):
+    torch.manual_seed(seed)
+    model = decoder(stride=8).eval()
+    for weight in (each for each in model.parameters() if each.ndim > 1):
+        torch.nn.init.normal_(weight)  # so that every word hangs on every latent
+    source = pairs([24], seed).conditions["source"]  # 6 latents
+    whole = sentences(model, source)[0, 0].tolist()
+    place = next(place for place in range(1, 6) if whole[place] not in whole[:place])
+    model.terminal.counts[:, range(Q), whole[place]] = 10
+    ((usual,),) = model.candidates(source, lookup=lookup)
+    most = place * 8  # the latents before the one that ends the sentence
+    ((limited,),) = model.candidates(source, lookup=lookup, max_length=most)
+    expected = usual.tolist() if len(usual) <= most else [*usual[: most - 1].tolist(), END]
+    assert limited.tolist() == expected
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("most", [1, 4, 5, 40])
+def test_one_latent_more_is_predicted_than_the_limit_needs_and_never_more_than_planned(
+    model: LatentTransformer, most: int
+):
+    found = sentences(model, pairs([9, 3]).conditions["source"], max_length=most)
+    latents = -(-most // STRIDE) + 1
+    assert (found[:, 0, :, 0] >= 0).sum(1).tolist() == [min(5, latents), min(2, latents)]
+
+
 def test_terminal_codes_are_those_that_stand_for_padding_by_loops():
     generator = torch.Generator().manual_seed(3)
     part = TerminalCodes(num_codebooks=Q, num_codes=K, purity=0.75)
@@ -328,11 +356,11 @@ def test_the_codes_reading_sees_nothing_of_its_own_place_or_later_ones():
     spread, other = (
         model.spread(Coded(values, latents.lengths, latents.codes)) for values in (latents.values, changed)
     )
-    logits, moved = (model._read(model._moved(each), encoded, mask) for each in (spread, other))
+    seen, moved = (model._read(model._moved(each), encoded, mask) for each in (spread, other))
     same = (spread.values == other.values).all(2)[0]
     first = int((~same).int().argmax())
-    assert torch.allclose(logits[:, : first + 1], moved[:, : first + 1], atol=1e-6)
-    assert not torch.allclose(logits[:, first + 1], moved[:, first + 1])
+    assert torch.allclose(seen[:, : first + 1], moved[:, : first + 1], atol=1e-6)
+    assert not torch.allclose(seen[:, first + 1], moved[:, first + 1])
 
 
 def words(length: int) -> Padded:
