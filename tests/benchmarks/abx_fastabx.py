@@ -135,7 +135,7 @@ def _speed(options: argparse.Namespace) -> None:
     cases = [
         *product(["speech"], SPEAKERS, CONTEXTS),
         ("tokens", "within", "any"),
-        *product(["groups"], SPEAKERS, ["within"]),
+        ("groups", "within", "within"),
     ]
     for (name, speaker, context), dim in product(cases, options.dims or (13, 64, 256)):
         item = {**alone(_time, options, name, speaker, context, dim), **facts(options)}
