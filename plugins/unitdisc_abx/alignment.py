@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -66,38 +67,61 @@ class Packing:
         return means / self.scale
 
 
-def align(packed: np.ndarray, packing: Packing) -> np.ndarray:
-    """Return (...) float64, the least sum of distances along a path from corner to corner over the path's length.
+def align(packed: np.ndarray, packing: Packing, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return (P,) float64, the least sum of distances along a path from corner to corner over the path's length.
 
     A path goes on in the first sequence, in the second, or in both. Among equal sums the one that came over both
     is taken, then the one that came over the second, then that over the first: as fastabx and libri-light do. The
     sum does not depend on it, the length does, so on units the order of the two sequences matters.
 
     Args:
-        packed: (N, M, ...), the distance of frame n of the first sequence and frame m of the second, of many pairs.
+        packed: (N, M, P), the distance of frame n of the first sequence and frame m of the second, of many pairs;
+            whatever numbers where a sequence has no such frame.
         packing: What packed them.
+        rows: (P,) int64, how many frames each first sequence has; equal ones that have equal ``columns``, too,
+            side by side.
+        columns: (P,) int64, how many each second one has.
     """
-    rows, columns, *rest = packed.shape
-    down, right, *others = packed.strides
+    height, width, _ = packed.shape
+    down, right, across = packed.strides
     # Where (k, n) lies what (n, k - n) is in the table; what would lie outside of it is not looked at.
     diagonals = np.lib.stride_tricks.as_strided(
-        packed, (rows + columns - 1, rows, *rest), (right, down - right, *others)
+        packed, (height + width - 1, height, packed.shape[2]), (right, down - right, across)
     )
+    ends = _ends(rows, columns)
+    found = np.empty(packed.shape[2], packed.dtype)
     # Row n of the table is kept at n + 1 behind a row that no path may come from. Three diagonals are enough.
-    newest, last, before = (np.full((rows + 1, *rest), packing.far, packed.dtype) for _ in range(3))
+    newest, last, before = (
+        np.full((height + 1, packed.shape[2]), packing.far, packed.dtype) for _ in range(3)
+    )
     last[1] = packed[0, 0]
-    for diagonal in range(1, rows + columns - 1):
-        low, high = max(0, diagonal - columns + 1), min(rows, diagonal + 1)
-        over = slice(low, high)
-        cell = newest[low + 1 : high + 1]
-        np.minimum(last[over], last[low + 1 : high + 1], out=cell)
-        cell += 2 * packing.worse  # so that they lose to a path over both, which is a frame before the second
-        np.minimum(cell, before[over], out=cell)
-        cell &= packing.clear
-        cell += diagonals[diagonal, over]
-        newest[high + 1 : high + 2] = packing.far
-        newest, last, before = before, newest, last
-    return packing.unpack(last[rows])
+    for diagonal in range(height + width - 1):
+        if diagonal:
+            low, high = max(0, diagonal - width + 1), min(height, diagonal + 1)
+            over = slice(low, high)
+            cell = newest[low + 1 : high + 1]
+            np.minimum(last[over], last[low + 1 : high + 1], out=cell)
+            cell += (
+                2 * packing.worse
+            )  # so that they lose to a path over both, which is a frame before the second
+            np.minimum(cell, before[over], out=cell)
+            cell &= packing.clear
+            cell += diagonals[diagonal, over]
+            newest[high + 1 : high + 2] = packing.far
+            newest, last, before = before, newest, last
+        for row, pairs in ends.get(diagonal, ()):
+            found[pairs] = last[row, pairs]
+    return packing.unpack(found)
+
+
+def _ends(rows: np.ndarray, columns: np.ndarray) -> dict[int, list[tuple[int, slice]]]:
+    """Return by diagonal which pairs end there, and how many frames their first sequences have."""
+    edges = np.flatnonzero(np.diff(rows, prepend=0, append=0) | np.diff(columns, prepend=0, append=0))
+    found: dict[int, list[tuple[int, slice]]] = {}
+    for start, stop in pairwise(edges.tolist()):
+        row = int(rows[start])
+        found.setdefault(row + int(columns[start]) - 2, []).append((row, slice(start, stop)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from unitdisc_abx.blocks import Block, Frames, Room
     from unitdisc_abx.frame_distances import FrameDistance
 
-_TOGETHER = 2**15
+_TOGETHER = 2**16
 """Numbers of a diagonal over the pairs that are aligned at once, so that three of them stay in a core's cache."""
+
+_SIMILAR = 3
+"""Lengths that differ by less can be aligned at once, as if all were as long as the longest of these."""
 
 _CONVERTED = 2**12
 """Frames for which what stands for them in distances is made at once, so that it stays in a core's cache."""
@@ -36,10 +39,13 @@ def align_small(
     _fill(rows, columns, frames.values, distance, packing, into=torch.from_numpy(packed))
     pairs = Pairs.of(rows, columns, starts)
     found = np.empty(len(pairs.starts))
-    for chosen, shape in pairs.alike():
-        down, along = (np.arange(size)[:, None] for size in shape)
+    for chosen in pairs.alike():
+        heights, widths = pairs.heights[chosen], pairs.widths[chosen]
+        down, along = (np.arange(lengths.max())[:, None] for lengths in (heights, widths))
         lines = pairs.starts[chosen] + down * pairs.strides[chosen]
-        found[chosen] = align(packed.take(lines[:, None] + along), packing)
+        # Behind the end of a token is whatever stands there, and nothing behind the end of all.
+        table = packed.take(lines[:, None] + along, mode="clip")
+        found[chosen] = align(table, packing, heights, widths)
     tables = np.split(found, np.cumsum(rows.counts * columns.counts)[:-1])
     return [table.reshape(len(block.rows), -1) for block, table in zip(blocks, tables, strict=True)]
 
@@ -135,12 +141,13 @@ class Pairs:
         begin = starts[block] + rows.starts[row] * strides + columns.starts[column]
         return cls(begin, strides, rows.lengths[row], columns.lengths[column])
 
-    def alike(self) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-        """Yield the numbers of pairs (N,) of the same two lengths, as many as are aligned at once, and these."""
-        kind = self.heights * (int(self.widths.max()) + 1) + self.widths
-        order = np.argsort(kind, kind="stable")
-        for chosen in np.split(order, np.flatnonzero(np.diff(kind[order])) + 1):
-            shape = int(self.heights[chosen[0]]), int(self.widths[chosen[0]])
-            size = max(1, _TOGETHER // min(shape))
+    def alike(self) -> Iterator[np.ndarray]:
+        """Yield the numbers of pairs (N,) of similar lengths, sorted by these, as many as are aligned at once."""
+        similar = self.heights // _SIMILAR, self.widths // _SIMILAR
+        order = np.lexsort((self.widths, self.heights, *similar))
+        edges = np.flatnonzero(np.any([np.diff(lengths[order]) for lengths in similar], axis=0)) + 1
+        for chosen in np.split(order, edges):
+            shortest = min(int(self.heights[chosen].max()), int(self.widths[chosen].max()))
+            size = max(1, _TOGETHER // shortest)
             for first in range(0, len(chosen), size):
-                yield chosen[first : first + size], shape
+                yield chosen[first : first + size]

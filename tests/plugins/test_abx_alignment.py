@@ -33,7 +33,8 @@ def aligned(costs: np.ndarray) -> np.ndarray:
     is_binary = costs.dtype == bool
     packing = Packing(float(costs.max()), max(costs.shape[1:]), is_binary=is_binary)
     packed = packing.whole(torch.from_numpy(costs.copy())) + packing.ranks(np.arange(costs.shape[1]))
-    return align(packed.numpy().transpose(1, 2, 0), packing)
+    lengths = (np.full(len(costs), length) for length in costs.shape[1:])
+    return align(packed.numpy().transpose(1, 2, 0), packing, *lengths)
 
 
 @pytest.mark.parametrize("kind", ["units", "vectors"])
