@@ -50,6 +50,30 @@ def test_a_run_alone_prints_the_page_and_leaves_its_files_as_they_are(speech: Ra
     assert {path.name for path in before if before[path] != after[path]} <= {"run.lock"}
 
 
+def test_a_run_whose_data_are_gone_prints_what_it_keeps(speech: Ran, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(speech.folder, run)
+    recipe = run / "recipe.yaml"
+    lines = recipe.read_text().splitlines()
+    recipe.write_text("\n".join("  root: /nowhere" if "root:" in line else line for line in lines))
+    done = evaluate(run)
+    assert done.code == 0
+    assert "no such folder" in done.err
+    assert "below are the scores that the run keeps" in done.err
+    assert "pnmi" in done.out
+
+
+@pytest.mark.parametrize("metric", ["speaker_probe", "abx:on=latents,target=phones"])
+def test_what_units_do_not_hold_is_named(speech: Ran, tmp_path: Path, metric: str) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a 0 0.06 x\n")
+    item = Units("a", np.array([[1], [2], [1]]), 0.0, 0.02, 0.06, "second")
+    units = written(tmp_path / "units", [item])
+    done = evaluate(units, "--against", labels, "--metric", metric, "--intervals", "0")
+    assert done.code == 2
+    assert "unit files hold units alone" in done.err
+
+
 def test_the_page_of_a_run_alone_has_a_column_for_what_a_paper_reports(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny.undisturbed(folder, "lines").folder, run)
@@ -295,3 +319,14 @@ def test_what_a_map_cannot_be_learnt_on_is_named(tmp_path: Path) -> None:
     assert "--fit-on: is about labels" in refused(here, "--metric", "bitrate", "--fit-on", here, code=2)
     halves = (here, "--against", labels, "--metric", "unit_accuracy:fit=halves", "--fit-on", here)
     assert "fit halves learns the map on other speakers" in refused(*halves, code=2)
+
+
+# How long a recording is
+
+
+@pytest.mark.parametrize("start", [0.0, 100.0])
+def test_without_labels_units_last_from_the_first_to_the_last(tmp_path: Path, start: float) -> None:
+    item = Units("a", np.array([[1], [2], [1], [3]]), start, 0.02, start + 0.08, "second")
+    units = written(tmp_path, [item])
+    found = scores(units, "--metric", "bitrate", "--intervals", "0")["scores"]["bitrate"]
+    assert found["values"]["seconds"] == pytest.approx(0.08)

@@ -76,7 +76,7 @@ def _read(path: Path, name: Literal["units", "pieces"]) -> Iterator[tuple[str, s
         try:
             content = json.loads(line)
             key, values, durations = content["file"], content[name], content.get("durations")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             key = values = durations = None
         rows_are_fine = _are_counts(values) or (name == "units" and _are_rows(values))
         if not (isinstance(key, str) and rows_are_fine and (durations is None or _are_counts(durations))):

@@ -25,6 +25,9 @@ _BATCH = 2**22
 _SMALL = 2**22
 """Frame distances of the small blocks that a thread takes at once, so that each thread finds some."""
 
+_PAIR = 8
+"""Frame distances that take as much memory as what is kept of a pair of tokens in a small block."""
+
 _ROWS = 2**10
 """Frames of the rows of a block that has many pairs; one token may have more. Steps over fewer pairs would be so short
 that threads wait for each other."""
@@ -100,7 +103,7 @@ class Block:
     """
 
     group: Group
-    columns: list[Part]
+    columns: Iterable[Part]
     rows: np.ndarray
     queries: np.ndarray
     num_cells: int
@@ -111,7 +114,7 @@ class Block:
     @property
     def is_small(self) -> bool:
         """Whether it has few pairs, which are aligned together with those of other blocks."""
-        return not self.columns
+        return self.columns == ()
 
 
 @dataclass(frozen=True)
@@ -135,12 +138,13 @@ def batches(groups: Iterable[Group], frames: Frames, distance: FrameDistance) ->
     taken = 0
     for group in groups:
         for block in _blocks(group, frames, distance):
-            if batch and (taken + block.num_cells > _SMALL or not block.is_small):
+            size = max(block.num_cells, _PAIR * len(block.rows) * len(block.group.columns))
+            if batch and (taken + size > _SMALL or not block.is_small):
                 yield batch
                 batch, taken = [], 0
             if block.is_small:
                 batch.append(block)
-                taken += block.num_cells
+                taken += size
             else:
                 yield [block]
     if batch:
@@ -155,7 +159,7 @@ def _blocks(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[B
     lengths, widths = frames.lengths[rows], frames.lengths[group.columns]
     num_cells = int(lengths.sum() * widths.sum())
     if len(rows) * len(widths) < _FEW and num_cells <= _SMALL:
-        yield Block(group, [], rows, queries, num_cells, is_last=True)
+        yield Block(group, (), rows, queries, num_cells, is_last=True)
         return
     if group.is_within and len(widths) <= _SQUARE:
         yield from _square(group, frames, distance)
@@ -178,7 +182,9 @@ def _square(group: Group, frames: Frames, distance: FrameDistance) -> Iterator[B
     for part in parts(widths[order], _ROWS):
         places, rest = order[part], order[part.start :]
         num_cells = int(widths[places].sum() * widths[rest].sum())
-        columns = list(_columns(group, rest, frames, distance))
+        columns = _columns(
+            group, rest, frames, distance
+        )  # made where they are used, as they are for this block
         is_last = part.stop == len(order)
         rows = group.columns[places]
         yield Block(group, columns, rows, queries[places], num_cells, is_last, square, places)

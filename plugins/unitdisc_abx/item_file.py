@@ -62,6 +62,6 @@ def _seconds(text: str, where: str) -> Decimal:
     except InvalidOperation:
         seconds = Decimal("nan")
     # An exponent beyond these would make a number of so many digits.
-    if not seconds.is_finite() or not -_DIGITS < seconds.adjusted() < _DIGITS:
+    if not seconds.is_finite() or (seconds and not -_DIGITS < seconds.adjusted() < _DIGITS):
         raise DataError(f"{where}: '{text}' is no number of seconds; write one such as 0.2925")
     return seconds

@@ -58,7 +58,8 @@ class CTM(Format):
 
     def read(self, path: Path, told: Told) -> Iterator[tuple[str, Units]]:
         """Yield the units of each id; its lines must follow one another without gaps."""
-        if told.step is None or not _is_in_order(path):
+        # What comes through a pipe can be read only once.
+        if told.step is None or not path.is_file() or not _is_in_order(path):
             yield from on_grid(_found(path), told, path)
             return
         for key, rows in groupby(_rows(path), key=itemgetter(1)):  # one utterance in memory at once

@@ -119,5 +119,5 @@ def _step(found: Mapping[str, Spans], path: Path) -> float:
         )
     mean = sum(lengths) / len(lengths)
     printed = round(mean * TICKS) / TICKS
-    longest_item = max(len(item.spans) for item in found.values())
+    longest_item = max((len(item.spans) for item in found.values()), default=0)
     return printed if abs(printed - mean) * longest_item <= 1 / TICKS else mean

@@ -59,6 +59,10 @@ class Bitrate(Mergeable):
         counts = {name: found.result()[1] for name, found in self._counts.items()}
         if not len(counts["fixed"]):
             raise DataError("the split has no unit; score a split with recordings of at least one frame")
+        if not self._seconds > 0:
+            raise DataError(
+                "the labels give recordings no length, so there is no rate; give labels with times"
+            )
         rates = {name: float(found.sum() * entropy(found)) / self._seconds for name, found in counts.items()}
         return {
             "value": rates[self._count],

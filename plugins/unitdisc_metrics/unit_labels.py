@@ -79,7 +79,8 @@ def fitted(counts: np.ndarray, kind: Map, ties: Ties = "lowest") -> np.ndarray:
     """Return (Y,) the label number that each unit of ``counts`` (Y, X) stands for, -1 for none.
 
     "many-to-one": the label that it meets most often, of equals the first. "one-to-one": `best_assignment`; where
-    ``ties`` is "frequent", labels choose among units, and also get a unit that they never meet.
+    ``ties`` is "frequent", labels choose among units, and also get a unit that they never meet, but none that
+    does not occur here at all.
     """
     if kind == "many-to-one":
         return np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
@@ -95,7 +96,7 @@ def _chosen(counts: np.ndarray) -> np.ndarray:
     units = best_assignment(np.pad(counts, ((0, missing), (0, 0))).T)
     labels = np.full(len(counts) + missing, -1)
     labels[units] = np.arange(len(units))
-    return labels[: len(counts)]
+    return np.where(counts.any(axis=1), labels[: len(counts)], -1)
 
 
 def own_labels(

@@ -171,7 +171,8 @@ class LatentTransformer(Translator, Decoder):
 
         ``length_penalty`` changes nothing, as all latent sentences of a source stand for equally many tokens. With
         ``max_length`` there is one latent more than so many tokens need: the last layers read the one that ends a
-        sentence, so that a translation which the limit does not cut short stays as it is without one.
+        sentence. A translation that fits the limit is then most often what it is without one; it differs where its
+        latents do not end there, and where a latent sentence that the limit cuts short wins the beam.
         """
         del length_penalty
         encoded, mask = self.encode(source)

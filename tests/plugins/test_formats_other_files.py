@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from tests import tiny
 from tests.plugins.small_pages import PAGE_2019, page_line, page_xml
 from tests.plugins.test_formats_page import OUTLINE, SIZE, line, on_page, written
 from tests.tiny import command
+from unitdisc import convert
 from unitdisc.errors import DataError
 from unitdisc.exporter import Told
 from unitdisc.units import Units
@@ -105,3 +108,37 @@ def test_a_unit_that_lost_its_length_is_damage(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("{count:1;}", "{}", 1))
     with pytest.raises(DataError, match="line l0: no whole number of steps for a unit; export it anew"):
         list(PAGE().read(path, Told()))
+
+
+TWO = "a 1 0.00 0.02 3\na 1 0.02 0.02 4\nb 1 0.00 0.02 5\nb 1 0.02 0.02 5\n"
+
+
+def test_a_mark_of_byte_order_is_no_part_of_an_id(tmp_path: Path) -> None:
+    path = tmp_path / "u.ctm"
+    path.write_bytes(b"\xef\xbb\xbf" + TWO.encode())
+    assert [item.key for item in convert.read(path, "ctm").units] == ["a", "b"]
+
+
+@pytest.mark.parametrize("content", ["", ";; nothing\n"])
+def test_a_file_without_lines_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "u.ctm"
+    path.write_text(content)
+    with pytest.raises(DataError, match="holds no units"):
+        convert.read(path, "ctm")
+
+
+def test_what_comes_through_a_pipe_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(TWO,))
+    writer.start()
+    found = convert.read(pipe, "ctm", step=0.02)
+    writer.join()
+    assert [item.codes[:, 0].tolist() for item in found.units] == [[3, 4], [5, 5]]
+
+
+def test_a_line_nested_without_end_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "u.jsonl"
+    path.write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"u\.jsonl:1: expected"):
+        convert.read(path, "jsonl")

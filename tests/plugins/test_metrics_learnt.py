@@ -81,6 +81,12 @@ def test_a_unit_that_the_other_split_lacks_is_wrong() -> None:
     assert score(taught([utterance([0], [0])]), [utterance([0, 7], [0, 0])])["value"] == 0.5
 
 
+@pytest.mark.parametrize("ties", ["lowest", "frequent"])
+def test_one_to_one_gives_no_label_to_a_unit_that_the_other_split_lacks(ties: str) -> None:
+    metric = taught([utterance([1, 1], [0, 0])], map="one-to-one", ties=ties)
+    assert score(metric, [utterance([1, 1, 2, 2], [0, 0, 1, 1])])["value"] == 0.5
+
+
 def test_what_cannot_be_learnt_is_named() -> None:
     with pytest.raises(DataError, match="in the split that maps are learnt on"):
         score(taught([utterance([0], [-1])]), [utterance([0], [0])])

@@ -115,6 +115,8 @@ def command(
     samples = SAMPLES if intervals is None else intervals
     asked = Asked(**chosen, metrics=metrics, samples=samples, jackknife=not is_plain)  # type: ignore[arg-type]
     run = _scored(path) if is_plain else None
+    if run is not None and not _has_data(run):
+        return
     with interruptible("stopped; nothing was written"):
         if is_run:
             from unitdisc.run import load
@@ -131,6 +133,20 @@ def command(
         from unitdisc.cli.score_page import page
 
         page(content)
+
+
+def _has_data(run: Run) -> bool:
+    """Return whether the data are there; print the scores that the run keeps where they are not."""
+    from unitdisc.cli.scores import table
+    from unitdisc.errors import DataError
+
+    try:
+        _ = run.source
+    except DataError as error:
+        click.echo(f"unitdisc: {error}; below are the scores that the run keeps, without intervals", err=True)
+        table(run)
+        return False
+    return True
 
 
 def _refuse(chosen: dict[str, object], *, is_run: bool, intervals: int | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from unitdisc.errors import RecipeError
 from unitdisc.metric import Evaluated
 from unitdisc.scored.spans import NANOSECONDS, Spans, nanoseconds
 from unitdisc.shuffle import shuffled_codes
@@ -96,13 +97,13 @@ class UnitItems:
         self.labels, self.fields = labels, fields
 
     def real(self, needs: Collection[Need]) -> Iterator[Evaluated]:
-        """Yield each; nothing is carried beside units and labels."""
-        del needs
+        """Yield each. Raises `RecipeError` for a metric that needs more than units and labels."""
+        _refuse(needs)
         return self.bare()
 
     def shuffled(self, needs: Collection[Need], rng: np.random.Generator) -> Iterator[Evaluated]:
-        """Yield each after the units have been shuffled over all."""
-        del needs
+        """Yield each after the units have been shuffled over all; the same errors."""
+        _refuse(needs)
         codes = shuffled_codes(self.codes(), rng)
         for item, shuffled in zip(self.bare(), codes, strict=True):
             yield replace(item, codes=shuffled)
@@ -117,9 +118,10 @@ class UnitItems:
 
     def _item(self, units: Units) -> Evaluated:
         start = exact(units.start)
-        labels, targets, end = self.labels, {}, exact(units.end)
-        if labels is not None:
-            end = labels.lengths.get(units.key, end)
+        labels, targets, end, length = self.labels, {}, exact(units.end), None
+        if labels is not None and units.key in labels.lengths:
+            end = labels.lengths[units.key]
+            length = float(end)
         count = self.grid.num_frames(end - start, len(units.codes))
         if labels is not None:
             targets = {
@@ -135,7 +137,15 @@ class UnitItems:
             targets=targets,
             fields=self.fields[units.key],
             frame_rate=float(1 / self.grid.frame),
-            length=float(end),
+            length=length,
+        )
+
+
+def _refuse(needs: Collection[Need]) -> None:
+    if needs:
+        raise RecipeError(
+            f"a metric needs {' and '.join(sorted(needs))}, and unit files hold units alone; choose another metric, "
+            "or one that looks at units (on=units), or score the run by its own labels"
         )
 
 
