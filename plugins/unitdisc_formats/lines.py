@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +26,7 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(found, start=1):
         where = f"{path}:{number}"
         try:
-            yield where, (line.removeprefix(BOM_UTF8) if number == 1 else line).decode().removesuffix("\r")
+            yield where, line.decode().removesuffix("\r")
         except UnicodeDecodeError:
             raise DataError(f"{where}: not UTF-8; it is damaged or of another format") from None
 

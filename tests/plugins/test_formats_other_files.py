@@ -113,12 +113,6 @@ def test_a_unit_that_lost_its_length_is_damage(tmp_path: Path) -> None:
 TWO = "a 1 0.00 0.02 3\na 1 0.02 0.02 4\nb 1 0.00 0.02 5\nb 1 0.02 0.02 5\n"
 
 
-def test_a_mark_of_byte_order_is_no_part_of_an_id(tmp_path: Path) -> None:
-    path = tmp_path / "u.ctm"
-    path.write_bytes(b"\xef\xbb\xbf" + TWO.encode())
-    assert [item.key for item in convert.read(path, "ctm").units] == ["a", "b"]
-
-
 @pytest.mark.parametrize("content", ["", ";; nothing\n"])
 def test_a_file_without_lines_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "u.ctm"
